@@ -1,0 +1,115 @@
+"""Aoide turns any input into sound.
+
+    import aoide
+
+    aoide.load("en-heart").say("Any input becomes sound.").save("hello.wav")
+    aoide.generate("Any input becomes sound.")      # the same in one call
+    aoide.models()                                  # what can be loaded
+
+This is the public door: what stands in `__all__` stays. Importing it loads nothing else; each name loads its part when
+it is first used. `aoide.generate` and `aoide.models` are packages that can be called.
+"""
+
+from __future__ import annotations
+
+from aoide.version import __version__
+
+__all__ = ["Sound", "__version__", "generate", "load", "models", "trace"]
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the import of typing
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+    from typing import Any
+
+    from aoide import generate, models, trace
+    from aoide.audio.sound import Sound
+
+
+def load(name: str | os.PathLike[str], source: str | os.PathLike[str] | None = None, *, threads: int = 1) -> Any:
+    """Loads something that makes sound.
+
+        load("en-heart")                       a voice of the package
+        load("exported/")                      a voice that `aoide export` wrote
+        load("runs/mine")                      a torch model with the weights of one's own run or checkpoint
+        load("vocoder/vocos", "vocos-24k/")    a torch model with published weights and their configuration
+
+    Args:
+        name: a voice or a model, as `aoide models` lists them, or a folder.
+        source: where a model's weights are: a folder of published weights, a run or a checkpoint. Everything else has
+            its own.
+        threads: of a voice, for one call.
+
+    Returns:
+        A `generate.voice.Voice`, or the `Model` of a model file in evaluation mode.
+
+    Raises:
+        UserError: a name that does not exist (names the near ones), or a source that cannot be used.
+        MissingExtra: a model, without torch installed.
+    """
+    import os
+    from pathlib import Path
+
+    name = os.fspath(name)
+    if source is not None:
+        return _load_model(name, Path(source))
+    if any((Path(name) / part).exists() for part in ("checkpoints", "state.json")):
+        return _load_run(Path(name))
+    from aoide import voices
+    from aoide.models import find
+
+    if name in find.names():
+        from aoide.config import UserError
+
+        raise UserError(
+            f"{name} is a model and needs weights: aoide.load({name!r}, SOURCE), a run or a folder of published weights"
+        )
+    folder = voices.find(name, others=find.names())
+    from aoide.generate.voice import Voice
+
+    return Voice(folder, threads)
+
+
+def _load_model(name: str, source: Path) -> Any:
+    """The model `name` with weights from `source`, published or one's own."""
+    from aoide.models import find
+
+    module = find.find(name)
+    if not any((source / part).exists() for part in ("checkpoints", "state.json")):
+        from aoide.generate import published
+
+        return published.load(name, module, source)
+    model = _load_run(source)
+    if not isinstance(model, module.Model):
+        from aoide.config import UserError
+
+        raise UserError(
+            f"{source}: holds a {type(model).__module__.removeprefix('aoide.models.').replace('.', '/')}, not a {name}"
+        )
+    return model
+
+
+def _load_run(run: Path) -> Any:
+    """The model of a run or a checkpoint."""
+    from aoide.config import require
+
+    require("torch", "torch")
+    from aoide.train.checkpoint import load_model
+
+    return load_model(run)[1]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Sound":
+        from aoide.audio.sound import Sound
+
+        return Sound
+    if name in ("generate", "models", "trace"):
+        import importlib
+
+        return importlib.import_module(f"aoide.{name}")
+    raise AttributeError(f"module 'aoide' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,55 @@
+"""List voices and models, or show one: aoide models [NAME].
+
+aoide models                  every voice and every model, a line each
+aoide models en-heart         the model card of a voice (or of the folder that `aoide export` wrote)
+aoide models vocoder/vocos    what a model is, from paper to published weights
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from pathlib import Path
+
+from aoide import voices
+
+
+def parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a voice, the folder of a voice, or a model")
+
+
+def run(options: argparse.Namespace) -> int:
+    from aoide.generate import folder
+    from aoide.models import find
+
+    if options.name is None:
+        _list()
+    elif options.name in find.names():
+        print(_page(options.name))
+    else:
+        print(folder.read_card(voices.find(options.name, others=find.names())).rstrip())
+    return 0
+
+
+def _list() -> None:
+    from aoide.generate import folder
+    from aoide.models import find
+
+    spoken = {name: folder.read(voices.find(name)) for name in voices.names()}
+    models = {name: _page(name).partition("\n")[0] for name in find.names()}
+    width = max(map(len, [*spoken, *models]), default=0)
+    print("voices (speak at once: aoide say --voice NAME)")
+    for name, about in spoken.items():
+        facts = f"{about.language}, {about.sample_rate / 1000:g} kHz, {about.licence}."
+        print(f"  {name:{width}}  {facts} {about.summary}".rstrip())
+    print("\nmodels (to train, or to load with weights: aoide train RECIPE, aoide.load)")
+    for name, line in models.items():
+        print(f"  {name:{width}}  {line}")
+
+
+def _page(name: str) -> str:
+    """The docstring of a model file, which is its page; the file is read and not imported, so torch is not needed."""
+    from aoide.models import find
+
+    path = Path(find.__file__).parent / f"{name}.py"
+    return ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "(no description)"

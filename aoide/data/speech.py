@@ -1,0 +1,289 @@
+"""Batches of speech, for training and validation, from the manifest that `aoide prepare` made.
+
+    data:
+      kind: speech
+      manifest: data/ljspeech
+      batch_seconds: 60
+
+Batches are dynamic: clips of like length together, as many as fit into `batch_seconds` of padded sound, which bounds
+the memory whatever the lengths. What an epoch's batches are follows from the manifest, the seed and the number of the
+epoch alone, by a few numpy operations; so the place in the middle of an epoch is one number, and going back there costs
+nothing. That is why the sampler is ours and not lhotse's, whose state is reached by drawing the epoch again, 6 s at
+100,000 clips. Where a segment is cut follows from the same numbers and the clip, so neither the number of workers nor a
+resume changes a sample.
+
+    data = SpeechData(config, needs=("tokens", "mel"), mel=model.config.mel, tokenizer=tokenizer)
+    for batch in data.batches(seed=0):          # epoch after epoch, without end
+        ...; state = data.state_dict()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from aoide.audio.mel import MelConfig
+from aoide.audio.pitch import PitchConfig
+from aoide.config import UserError, to_dict
+from aoide.data.cache import Cache
+from aoide.data.features import FROM_TEXT, Clock, Reader, Tokenizer
+from aoide.data.manifest import Manifest
+
+Batch = dict[str, Any]
+_JITTER = 0.1  # clips whose lengths differ by less change places from epoch to epoch
+_VALIDATION = 0xFFFFFFFF  # stands for the epoch where there is none
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """What is read, and how batches are made of it."""
+
+    manifest: Path  # the folder that `aoide prepare` made
+    batch_seconds: float = 60.0  # of sound in a batch, padding included; what a step needs in memory goes with it
+    segment_seconds: float | None = None  # cut a random piece of this length out of each clip (vocoders, codecs)
+    min_seconds: float = 0.2  # shorter clips are left out
+    max_seconds: float = 20.0  # longer ones too
+    validation: float = 0.01  # held out by a hash of the id: a fraction below 1, or a number of clips
+    workers: int = 2  # processes that load; 0 loads in the training process
+    cache: Path | None = None  # where F0 is kept; null = "cache" in the manifest's folder
+    pitch: PitchConfig = field(default_factory=PitchConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_seconds < self.max_seconds:
+            raise ValueError(
+                f"min_seconds {self.min_seconds} must be at least 0 and below max_seconds {self.max_seconds}"
+            )
+        longest = self.max_seconds if self.segment_seconds is None else self.segment_seconds
+        if longest <= 0 or longest > self.batch_seconds:
+            what = "max_seconds" if self.segment_seconds is None else "segment_seconds"
+            raise ValueError(f"{what} {longest} must be above 0 and at most batch_seconds {self.batch_seconds}")
+        if self.validation < 0 or (self.validation >= 1 and self.validation != int(self.validation)):
+            raise ValueError(f"validation {self.validation} is neither a fraction below 1 nor a number of clips")
+        if self.workers < 0:
+            raise ValueError("workers must be at least 0")
+
+
+class SpeechData:
+    """Training and held-out batches of one manifest.
+
+    Args:
+        config: the recipe's `data`.
+        needs: the fields that a batch must hold: tokens, durations, mel, energy, f0, audio, speaker, or the names of
+            arrays that the corpus gives (spectra ...). Masks and ids come with them.
+        mel: the model's mel; None for a model that has none.
+        tokenizer: phonemes -> tokens, for a model of text.
+        frame_rate: frames per second of a model without a mel.
+        sample_rate: Hz of a model without a mel; None takes that of the first clip.
+
+    Raises:
+        UserError: no manifest, no clip within the limits, or settings that do not go together.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        needs: Sequence[str],
+        *,
+        mel: MelConfig | None = None,
+        tokenizer: Tokenizer | None = None,
+        frame_rate: float | None = None,
+        sample_rate: int | None = None,
+    ) -> None:
+        self.config = config
+        self.manifest = Manifest(config.manifest)
+        if len(self.manifest) == 0:
+            raise UserError(f"{self.manifest.path}: holds no clips")
+        if config.segment_seconds is not None and any(name in needs for name in FROM_TEXT):
+            raise UserError("data.segment_seconds: a model of text needs whole clips; leave it out")
+        self.clock = _clock(mel, sample_rate or self.manifest[0].sample_rate, frame_rate)
+        folder = config.cache if config.cache is not None else self.manifest.folder / "cache"
+        kept = Cache(folder, "f0", {"pitch": to_dict(config.pitch), "clock": to_dict(self.clock)})
+        self._segment = None
+        if config.segment_seconds is not None:
+            self._segment = max(1, round(config.segment_seconds * self.clock.frame_rate))
+        speakers = self.manifest.speakers
+        reader = Reader(needs, self.clock, mel, tokenizer, speakers, (config.pitch, kept))
+        self._loading = _Loading(self.manifest, reader, self._segment)
+        self.training, self.held_out = split(self.manifest, config)
+        if len(self.training) == 0:
+            raise UserError(
+                f"{self.manifest.path}: none of its {len(self.manifest)} clips is left to train on with "
+                f"data.min_seconds {config.min_seconds:g}, data.max_seconds {config.max_seconds:g} and "
+                f"data.validation {config.validation:g}"
+            )
+        self._epoch = self._taken = 0  # the place: epoch, and batches of all ranks that were handed out in it
+
+    # --------------------------------------------------------------------------------------------------------- batches
+
+    def batches(self, seed: int | torch.Generator, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """Training batches from the present place on, epoch after epoch, without end.
+
+        All ranks get equally many; the batches of one step are neighbours in the order of a single process, so two
+        processes with one batch each see in a step what one process sees in two.
+
+        Args:
+            seed: of the order and the segments; a generator lends its seed and is not drawn from.
+            rank, world: which of how many processes this is.
+        """
+        seed = seed.initial_seed() if isinstance(seed, torch.Generator) else seed
+        places: list[tuple[int, int]] = []
+        for batch in self._load(self._tasks(seed % (1 << 63), rank, world, places), seed):
+            self._epoch, self._taken = places.pop(0)
+            yield batch
+
+    def validation(self) -> Iterator[Batch]:
+        """The held-out clips, in the same batches each time; segments are cut at the same places."""
+        yield from self._load(iter([(batch, _VALIDATION, 0) for batch in self._cut(self.held_out, None)]), 0)
+
+    def plan(self, seed: int, epoch: int) -> list[np.ndarray]:
+        """The batches of an epoch: numbers of clips in the manifest, in the order in which they come."""
+        order = np.random.default_rng([seed, epoch])
+        batches = self._cut(self.training, order)
+        return [batches[i] for i in order.permutation(len(batches))]
+
+    def _tasks(
+        self, seed: int, rank: int, world: int, places: list[tuple[int, int]]
+    ) -> Iterator[tuple[np.ndarray, int, int]]:
+        """What is to be loaded, without end; notes in `places` where one stands after each batch."""
+        epoch, taken = self._epoch, self._taken
+        while True:
+            plan = self.plan(seed, epoch)
+            rest = -len(plan) % world
+            plan += [plan[i % len(plan)] for i in range(rest)]  # so that no rank waits for another at the end
+            for step in range(taken // world, len(plan) // world):
+                done = (step + 1) * world
+                places.append((epoch, done) if done < len(plan) else (epoch + 1, 0))
+                yield plan[step * world + rank], epoch, seed
+            epoch, taken = epoch + 1, 0
+
+    def _cut(self, clips: np.ndarray, order: np.random.Generator | None) -> list[np.ndarray]:
+        """Cuts clips into batches: like lengths together, or as they come where segments make all lengths the same."""
+        if self._segment is not None:
+            size = max(1, int(self.config.batch_seconds * self.clock.frame_rate / self._segment))
+            clips = clips if order is None else order.permutation(clips)
+            whole = len(clips) - len(clips) % size if order is not None and len(clips) >= size else len(clips)
+            return [clips[i : i + size] for i in range(0, whole, size)]
+        seconds = self.manifest.seconds[clips]
+        jitter = 0.0 if order is None else order.uniform(0.0, _JITTER, len(clips))
+        by_length = np.argsort(np.log(seconds) + jitter, kind="stable")
+        return [clips[part] for part in pack(by_length, seconds, self.config.batch_seconds)]
+
+    def _load(self, tasks: Iterator[tuple[np.ndarray, int, int]], seed: int) -> Iterator[Batch]:
+        """Loads in the background, in order, with a generator of its own: the global one stays as it is."""
+        loader = DataLoader(
+            self._loading,
+            sampler=_Once(tasks),
+            batch_size=None,
+            num_workers=self.config.workers,
+            generator=torch.Generator().manual_seed(seed % (1 << 63)),
+            prefetch_factor=4 if self.config.workers else None,
+            pin_memory=torch.cuda.is_available(),
+        )
+        for batch in loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+    # ---------------------------------------------------------------------------------------------------------- resume
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place after the last batch that was handed out, as plain data; the same on all ranks."""
+        return {"epoch": self._epoch, "taken": self._taken, "manifest": self.manifest.digest, "plan": self._key()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes back to a place; `batches` goes on from there.
+
+        With other limits or another size of batches the place means nothing, and the epoch begins anew.
+
+        Raises:
+            UserError: the manifest is not the one of the state.
+        """
+        if state["manifest"] != self.manifest.digest:
+            raise UserError(
+                f"{self.manifest.path} has changed since the checkpoint was written, so the run cannot go on exactly; "
+                "bring the old manifest back, or begin a new run from its weights (--from)"
+            )
+        self._epoch = state["epoch"]
+        self._taken = state["taken"] if state["plan"] == self._key() else 0
+
+    def _key(self) -> dict[str, Any]:
+        """The settings that decide which clips are in which batch."""
+        c = self.config
+        return {
+            "batch_seconds": c.batch_seconds,
+            "segment": self._segment,
+            "limits": [c.min_seconds, c.max_seconds, c.validation],
+        }
+
+
+def split(manifest: Manifest, config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """Which clips are trained on and which are held out: (numbers, numbers), by their ids and never by their order.
+
+    With a fraction a clip stays where it is whatever else joins the corpus; a number takes the lowest hashes.
+    """
+    fits = (manifest.seconds >= config.min_seconds) & (manifest.seconds <= config.max_seconds)
+    clips = np.flatnonzero(fits)
+    hashes = manifest.hashes[clips]
+    if config.validation < 1:
+        held = hashes < np.uint64(int(config.validation * 2**64))
+    else:
+        held = np.zeros(len(clips), bool)
+        held[np.argsort(hashes, kind="stable")[: int(config.validation)]] = True
+    return clips[~held], clips[held]
+
+
+def pack(order: np.ndarray, seconds: np.ndarray, budget: float) -> list[np.ndarray]:
+    """Cuts `order` into runs whose padded length, clips times the longest, is at most `budget` seconds."""
+    runs, begin, longest = [], 0, 0.0
+    for i, length in enumerate(seconds[order].tolist()):
+        grown = max(longest, length)
+        if grown * (i - begin + 1) > budget and i > begin:
+            runs.append(order[begin:i])
+            begin, grown = i, length
+        longest = grown
+    if begin < len(order):
+        runs.append(order[begin:])
+    return runs
+
+
+def _clock(mel: MelConfig | None, sample_rate: int, frame_rate: float | None) -> Clock:
+    if mel is not None:
+        return Clock(sample_rate=mel.sample_rate, hop=mel.hop, first_centre=mel.first_centre)
+    hop = round(sample_rate / (frame_rate or 100.0))
+    if frame_rate is not None and abs(sample_rate / hop - frame_rate) > 1e-3:
+        raise UserError(f"{frame_rate:g} frames per second do not divide {sample_rate} samples per second")
+    return Clock(sample_rate=sample_rate, hop=hop)
+
+
+class _Once:
+    """Tasks as the DataLoader wants its sampler: something to iterate, of any length."""
+
+    def __init__(self, tasks: Iterator[tuple[np.ndarray, int, int]]) -> None:
+        self._tasks = tasks
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, int, int]]:
+        return self._tasks
+
+
+class _Loading(Dataset):
+    """Loads one batch; runs in the workers. A batch follows from its task alone."""
+
+    def __init__(self, manifest: Manifest, reader: Reader, segment: int | None) -> None:
+        self._manifest, self._reader, self._segment = manifest, reader, segment
+
+    def __getitem__(self, task: tuple[np.ndarray, int, int]) -> Batch | UserError:
+        clips, epoch, seed = task
+        try:
+            items = []
+            for number in clips.tolist():
+                place = np.random.default_rng([seed, epoch, number]).random()
+                items.append(self._reader.read(self._manifest[number], self._segment, place))
+            return self._reader.collate(items, masked=self._segment is None)
+        except UserError as error:
+            return error  # raised in a worker it would come out with the worker's traceback as its text

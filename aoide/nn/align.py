@@ -1,0 +1,178 @@
+"""A learned aligner: which token does each frame speak? Trained beside the model, no external aligner needed.
+
+Text and mel are encoded by a few convolutions; the closer the two codes, the likelier the pair. Two losses train it: the
+forward sum (the likelihood of all monotonic paths from the first token to the last) and, so that the soft alignment comes to
+agree with the hard one, the binarisation loss (the likelihood of the best path). A beta-binomial prior along the diagonal
+makes the first steps easy. The best path, found by Viterbi search, gives the durations.
+
+Badlani et al. 2021, "One TTS Alignment To Rule Them All" (arXiv:2108.10447); the shape of the network is that of JETS
+(Lim et al. 2022, arXiv:2203.16852). Parity with the JETS of Amphion: tests/parity/test_fastspeech2.py.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aoide import trace
+from aoide.nn.conv import Conv1d
+from aoide.nn.lengths import token_of_frame
+
+
+class Alignment(NamedTuple):
+    """What the aligner found.
+
+    scores (batch, frames, tokens): the log-likelihood of token given frame, not normalised; -inf at padded tokens.
+    durations (batch, tokens): int64 frames a token on the best path, at least 1 at real tokens, 0 at padded ones.
+    """
+
+    scores: Tensor
+    durations: Tensor
+
+
+class Aligner(nn.Module):
+    """Finds the durations of tokens in a mel.
+
+    Args:
+        text_dim: width of the tokens' codes.
+        mels: bands of the mel.
+        dim: width of the space in which the two meet.
+    """
+
+    def __init__(self, text_dim: int, mels: int, dim: int) -> None:
+        super().__init__()
+        self.text = nn.ModuleList([Conv1d(text_dim, dim, 3), Conv1d(dim, dim, 1)])
+        self.mel = nn.ModuleList([Conv1d(mels, dim, 3), Conv1d(dim, dim, 3), Conv1d(dim, dim, 1)])
+
+    def forward(self, text: Tensor, mel: Tensor, token_mask: Tensor, frame_mask: Tensor) -> Alignment:
+        """text (batch, tokens, text_dim), mel (batch, frames, mels), masks with True = real -> `Alignment`.
+
+        Raises:
+            ValueError: an item has fewer frames than tokens.
+        """
+        scores = self.scores(text, mel, token_mask, frame_mask)
+        durations = monotonic_search(scores, token_mask.sum(1), frame_mask.sum(1))
+        if trace.active():
+            trace.report("align/soft", scores.softmax(2))
+            trace.report("align/durations", durations)
+        return Alignment(scores, durations)
+
+    def scores(self, text: Tensor, mel: Tensor, token_mask: Tensor, frame_mask: Tensor) -> Tensor:
+        """The scores of an `Alignment`: log-softmax over the tokens of minus the distance, plus the prior."""
+        text, mel = _encode(self.text, text, token_mask), _encode(self.mel, mel, frame_mask)
+        distance = torch.cdist(mel.float(), text.float())
+        closeness = (-distance).masked_fill(~token_mask[:, None], -torch.inf).log_softmax(2)
+        return closeness + beta_binomial(token_mask.sum(1), frame_mask.sum(1))
+
+
+def _encode(layers: nn.ModuleList, x: Tensor, mask: Tensor) -> Tensor:
+    """Convolutions with ReLU between them: (batch, time, dim) -> (batch, time, dim)."""
+    for number, layer in enumerate(layers):
+        x = layer(x if number == 0 else functional.relu(x), mask)
+    return x
+
+
+def beta_binomial(token_lengths: Tensor, frame_lengths: Tensor, extra: int = 1) -> Tensor:
+    """The prior of an alignment: log of the beta-binomial distribution of the token, given how far the frame is (section 2.3).
+
+    Frame t = 1 .. T of N tokens has alpha = t and beta = T - t + 1, so that the likeliest token moves along the diagonal,
+    quite certainly at both ends and less so between. All terms are factorials of whole numbers, taken from one table.
+
+    Args:
+        token_lengths, frame_lengths: (batch,) int64.
+        extra: outcomes beyond the tokens, which no token has. The published code has 1; with 0 the prior sums to 1.
+
+    Returns:
+        (batch, frames, tokens) float32: -inf at padded tokens, 0 everywhere in padded frames.
+    """
+    device = token_lengths.device
+    size = int((token_lengths + frame_lengths).max()) + extra + 1
+    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, size)))])  # 64 bits: the terms cancel
+    table = torch.from_numpy(log_factorial)
+    n = token_lengths.cpu()[:, None, None] - 1 + extra
+    total = frame_lengths.cpu()[:, None, None]
+    k = torch.arange(int(token_lengths.max()))[None, None, :].minimum(n)
+    t = torch.arange(1, int(frame_lengths.max()) + 1)[None, :, None].minimum(total)
+    choose = table[n] - table[k] - table[n - k]
+    above = table[k + t - 1] + table[n - k + total - t] - table[n + total]
+    below = table[t - 1] + table[total - t] - table[total]
+    prior = (choose + above - below).float().to(device)
+    real = torch.arange(prior.shape[2], device=device) < token_lengths[:, None, None]
+    return prior.masked_fill(~real, -torch.inf)
+
+
+def forward_sum(scores: Tensor, token_mask: Tensor, frame_mask: Tensor, blank: float = -1.0) -> Tensor:
+    """Minus the log-likelihood of all monotonic paths through the tokens, a token and then a mean over the items (equation 5).
+
+    The sum is that of connectionist temporal classification (CTC) where each item spells 1, 2 .. N.
+
+    Args:
+        scores: (batch, frames, tokens), those of an `Alignment`.
+        token_mask, frame_mask: (batch, tokens), (batch, frames), True = real.
+        blank: the score of CTC's "no token", which the paper's sum does not have but its code does.
+    """
+    tokens, frames = token_mask.sum(1), frame_mask.sum(1)
+    finite = scores.float().clamp(min=-1e4)  # the gradient of CTC is NaN at -inf
+    log_probability = functional.pad(finite, (1, 0), value=blank).log_softmax(2)
+    spelling = torch.arange(1, scores.shape[2] + 1, device=scores.device).expand(len(scores), -1)
+    return functional.ctc_loss(log_probability.transpose(0, 1), spelling, frames, tokens, zero_infinity=True)
+
+
+def binarisation(scores: Tensor, durations: Tensor, frame_mask: Tensor) -> Tensor:
+    """Minus the mean score of the tokens on the best path: a mean over an item's frames, then over the items (equation 8)."""
+    token = token_of_frame(durations, scores.shape[1]).clamp(max=scores.shape[2] - 1)
+    best = scores.gather(2, token[..., None]).squeeze(2).masked_fill(~frame_mask, 0.0)
+    return -(best.sum(1) / frame_mask.sum(1)).mean()
+
+
+def monotonic_search(scores: Tensor, token_lengths: Tensor, frame_lengths: Tensor) -> Tensor:
+    """The durations of the likeliest path that begins at the first token, ends at the last and skips none (Viterbi).
+
+    Runs in numpy over the whole batch at once, one round a frame: on a GPU too, since the rounds are too small for it.
+
+    Args:
+        scores: (batch, frames, tokens) log-likelihoods.
+        token_lengths, frame_lengths: (batch,) int64.
+
+    Returns:
+        (batch, tokens) int64 frames on the device of `scores`, at least 1 at real tokens; each item sums to its frames.
+
+    Raises:
+        ValueError: an item has fewer frames than tokens.
+    """
+    tokens, frames = token_lengths.cpu().numpy(), frame_lengths.cpu().numpy()
+    if (short := np.flatnonzero(frames < tokens)).size:
+        i = short[0]
+        raise ValueError(f"item {i} has {frames[i]} frames for {tokens[i]} tokens: each token needs at least one")
+    moved = _forward(scores.detach().float().cpu().numpy())
+    return torch.from_numpy(_backward(moved, tokens, frames)).to(scores.device)
+
+
+def _forward(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether the best path to each (frame, token) came from the token before: (frames, batch, tokens)."""
+    batch, frames, tokens = scores.shape
+    moved = np.zeros((frames, batch, tokens), bool)
+    best = np.full((batch, tokens + 1), -np.inf)  # one column before the first token: nobody comes from there
+    best[:, 1] = scores[:, 0, 0]
+    for frame in range(1, frames):
+        np.greater_equal(best[:, :-1], best[:, 1:], out=moved[frame])
+        best[:, 1:] = np.maximum(best[:, :-1], best[:, 1:]) + scores[:, frame]
+    moved[:, :, 0] = False
+    return moved
+
+
+def _backward(moved: NDArray[np.bool_], tokens: NDArray[np.int64], frames: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Follows the best path back from its end and counts the frames of each token: (batch, tokens)."""
+    items = np.arange(len(tokens))
+    durations = np.zeros(moved.shape[1:], np.int64)
+    token = tokens - 1
+    for frame in range(len(moved) - 1, -1, -1):
+        inside = frame < frames
+        durations[items, token] += inside
+        token = token - (moved[frame, items, token] & inside)
+    return durations

@@ -1,0 +1,54 @@
+"""Published weights: what a `from_official` needs to bring somebody else's state dict into one of our modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from aoide.config import UserError
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
+
+def adopt(model: AnyModule, state: Mapping[str, Tensor], source: str) -> AnyModule:
+    """Loads a renamed state dict into `model`, all of it or nothing, and returns the model.
+
+    Args:
+        source: what the state dict is, for the error: "Vocos checkpoint".
+
+    Raises:
+        UserError: keys that are missing or extra, or a tensor of another shape; names the first five of each.
+    """
+    own = model.state_dict()
+    missing = [key for key in own if key not in state]
+    extra = [key for key in state if key not in own]
+    shapes = [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(value.shape)}"
+        for key, value in own.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    troubles = {"lacks": missing, "has beyond the model": extra, "differs in shape": shapes}
+    if any(troubles.values()):
+        told = "; ".join(f"{what} {_first(items)}" for what, items in troubles.items() if items)
+        raise UserError(f"this {source} does not fit its configuration: it {told}")
+    model.load_state_dict(state)
+    return model
+
+
+def _first(items: list[str], most: int = 5) -> str:
+    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
+
+
+def modern_weight_norm(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Renames the keys that the old `weight_norm` made (weight_g, weight_v) to those of torch's parametrisation.
+
+    Other keys stay as they are.
+    """
+    names = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
+    result = {}
+    for key, value in state.items():
+        stem, dot, last = key.rpartition(".")
+        result[stem + dot + names.get(last, last)] = value
+    return result

@@ -1,0 +1,1 @@
+"""One file per language; see aoide/text/__init__.py."""

@@ -1,0 +1,59 @@
+"""Words that no lexicon knows: a small network reads their letters (models/g2p/letters.py, recipes/g2p/letters-en.yaml).
+
+Each letter has three slots in which the network writes sounds or nothing; what stands in the slots, less repetitions and
+nothings, is the pronunciation (connectionist temporal classification).
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+LETTERS = "'abcdefghijklmnopqrstuvwxyz"  # 1, 2, ... as the network's input; 0 is padding
+SOUNDS = "AIOWYæɑɔəɛɜɪʊʌᵊᵻiubdfhjklmnpstvwzðŋɡɹʃʒʤʧθTˈˌ"  # 1, 2, ... as its output; 0 is "nothing here"
+SLOTS = 3  # per letter: x in *fix* is k, s; u in *fuse* j, ˈ, u
+LONGEST = 32  # letters; longer strings are read in pieces
+
+
+class Letters:
+    """Guesses pronunciations with the network of an ONNX file, which is opened when the first word is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._session = None
+        self._known: dict[str, str] = {}
+
+    def __call__(self, word: str) -> str:
+        """The phonemes of a word in lower-case letters and apostrophes."""
+        if word not in self._known:
+            if len(self._known) > 20_000:
+                self._known.clear()
+            pieces = [word[i : i + LONGEST] for i in range(0, len(word), LONGEST)]
+            self._known[word] = "".join(decode(scores) for scores in self.scores(pieces))
+        return self._known[word]
+
+    def scores(self, words: list[str]) -> list[np.ndarray]:
+        """What the network thinks of each slot of each word: float32 (slots, sounds + 1)."""
+        if self._session is None:
+            import onnxruntime
+
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
+            options.log_severity_level = 3
+            self._session = onnxruntime.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
+        letters = np.zeros((len(words), max(map(len, words))), np.int64)
+        for row, word in zip(letters, words, strict=True):
+            row[: len(word)] = encode(word)
+        (scores,) = self._session.run(None, {"letters": letters})
+        return [of_word[: SLOTS * len(word)] for of_word, word in zip(scores, words, strict=True)]
+
+
+def encode(word: str) -> np.ndarray:
+    """The numbers of the letters, int64 (letters,); what is no letter is read as an apostrophe, which is silent."""
+    return np.array([max(LETTERS.find(letter), 0) + 1 for letter in word], np.int64)
+
+
+def decode(scores: np.ndarray) -> str:
+    """(slots, sounds + 1) -> phonemes: the best of each slot, repetitions and nothings left out."""
+    best = scores.argmax(axis=-1)
+    kept = best[(best != 0) & (best != np.concatenate(([0], best[:-1])))]
+    return "".join(SOUNDS[i - 1] for i in kept)

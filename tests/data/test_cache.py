@@ -1,0 +1,59 @@
+"""Entries are keyed by sound and settings, whole or absent, and mended when broken."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aoide.audio.pitch import PitchConfig
+from aoide.config import UserError
+from aoide.data.cache import Cache
+
+
+def test_computed_once(tmp_path: Path) -> None:
+    cache, calls = Cache(tmp_path, "f0", {"hop": 300, "pitch": PitchConfig()}), []
+
+    def compute() -> np.ndarray:
+        calls.append(1)
+        return np.arange(3.0)
+
+    for _ in range(3):
+        assert np.array_equal(cache.get("abcd", compute), [0, 1, 2])
+    assert len(calls) == 1 and cache.path("abcd").is_file()
+    assert json.loads((cache.folder / "settings.json").read_text())["pitch"]["method"] == "dio"
+    assert not [p for p in tmp_path.rglob("*") if "part" in p.name]
+
+
+def test_other_settings_are_another_entry(tmp_path: Path) -> None:
+    names = {
+        Cache(tmp_path, kind, settings).path("abcd")
+        for kind, settings in [("f0", {"hop": 300}), ("f0", {"hop": 256}), ("mel", {"hop": 300})]
+    }
+    assert len(names) == 3
+    assert Cache(tmp_path, "f0", {"a": 1, "b": 2}).folder == Cache(tmp_path, "f0", {"b": 2, "a": 1}).folder
+
+
+def test_a_broken_entry_is_computed_anew(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, "f0", {})
+    cache.get("abcd", lambda: np.ones(1000))
+    for content in (b"", b"\x93NUMPY", cache.path("abcd").read_bytes()[:500]):
+        cache.path("abcd").write_bytes(content)
+        assert cache.get("abcd", lambda: np.ones(1000)).sum() == 1000
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"set data\.cache"):
+        Cache(tmp_path / "file", "f0", {}).get("abcd", lambda: np.ones(1))
+
+
+def test_a_failed_computation_leaves_nothing(tmp_path: Path) -> None:
+    def fail() -> np.ndarray:
+        raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError):
+        Cache(tmp_path, "f0", {}).get("abcd", fail)
+    assert not list(tmp_path.rglob("*.npy"))

@@ -1,0 +1,192 @@
+"""Every recipe builds strictly, names only what differs, and trains two steps on three clips at toy width."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from aoide import config  # noqa: E402  (after the skip)
+from aoide.audio.sound import Sound  # noqa: E402
+from aoide.data import clips, manifest  # noqa: E402
+from aoide.text.phonemes import SYMBOLS  # noqa: E402
+from aoide.train import checkpoint, loop, recipe  # noqa: E402
+from aoide.train.recipe import Recipe  # noqa: E402
+from tests import toy  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+PHONEMES = ("həlˈO", "wˈɜɹld", "ˈA bˈi sˈi")
+assert RECIPES, "there are recipes"
+
+
+@pytest.fixture(params=RECIPES, ids=lambda path: str(path.relative_to(ROOT / "recipes")))
+def path(request: pytest.FixtureRequest) -> Path:
+    return request.param  # type: ignore[no-any-return]
+
+
+def test_recipe_builds_and_its_resolved_form_is_the_same(path: Path) -> None:
+    read = recipe.read(path)
+    assert recipe.from_dict(read.to_dict(), "resolved") == replace(read, where="resolved")
+
+
+def test_recipe_names_only_what_differs(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 40
+    named = config.read_yaml(path)
+    read = recipe.read(path)
+    for group, default in (("optimiser", type(read.optimiser)()), ("loop", type(read.loop)())):
+        resolved, plain = config.to_dict(getattr(read, group)), config.to_dict(default)
+        same = [key for key in named.get(group) or {} if resolved[key] == plain[key]]
+        assert not same, f"{path.name}: {group}: {', '.join(same)} already stands so by default"
+
+
+def test_recipe_trains_two_steps(path: Path, tmp_path: Path) -> None:
+    small = at_toy_width(recipe.read(path), tmp_path)
+    outcome = loop.train(small, tmp_path / "run")
+    assert outcome.step == 2 and not (tmp_path / "run" / "skipped.jsonl").exists()
+    module, model, resolved = checkpoint.load_model(tmp_path / "run")
+    assert module is small.module and not model.training
+    assert resolved == replace(small, where=str(tmp_path / "run" / "checkpoints" / "step-000002" / "config.yaml"))
+
+
+def at_toy_width(full: Recipe, folder: Path) -> Recipe:
+    """The recipe with the model file's TOY settings and small critics, on three clips made for them."""
+    model, objective, data = full.module.TOY, full.objective, full.data
+    if hasattr(model, "symbols"):
+        model = replace(model, symbols=len(SYMBOLS) + 200)
+    if type(objective).__name__ == "Config" and hasattr(objective, "critics"):
+        objective = replace(objective, **toy.SMALL_CRITICS, warmup=0)
+    changes: dict[str, Any] = {"manifest": folder / "data", "workers": 0, "validation": 1, "min_seconds": 0.0}
+    changes = {name: value for name, value in changes.items() if name in {f.name for f in fields(data)}}
+    if full.kind == "speech":
+        speak(full, model, folder / "data")
+    short = {"steps": 2, "tensorboard": False, "device": "cpu", "precision": "fp32", "accumulate": 1, "log_every": 1}
+    return replace(
+        full,
+        model=model,
+        objective=objective,
+        data=replace(data, **changes),
+        loop=replace(full.loop, **short),
+        optimiser=replace(full.optimiser, warmup=0),
+    )
+
+
+def speak(full: Recipe, model: Any, folder: Path) -> None:
+    """Writes a manifest of three clips with every array that the model needs, on the clock of its toy settings."""
+    clock = getattr(model, "mel", model)
+    frame_rate, hop = clock.sample_rate / clock.hop, clock.hop
+    example = full.module.example(model)
+    draw = np.random.default_rng(0)
+    folder.mkdir()
+    known = importlib.import_module("aoide.data.features").KNOWN
+    with manifest.writing(folder) as writer:
+        for i, phonemes in enumerate(PHONEMES):
+            durations = draw.integers(3, 9, clips_tokens(phonemes))
+            frames = int(durations.sum())
+            time = np.arange(frames * hop) / clock.sample_rate
+            Sound(np.sin(2 * np.pi * 200 * time).astype(np.float32) * 0.3, clock.sample_rate).save(folder / f"{i}.wav")
+            arrays = {}
+            for name in full.module.NEEDS:
+                if name == "f0" or name not in known:
+                    values = np.abs(draw.standard_normal((frames, *example[name].shape[2:])))
+                    arrays[name] = folder / f"{i}.{name}.npy"
+                    np.save(arrays[name], (values + 100 * (name == "f0")).astype(np.float32))
+            clip = clips.Clip(
+                id=f"clip{i}",
+                audio=folder / f"{i}.wav",
+                text="hello",
+                phonemes=phonemes,
+                durations=tuple(map(int, durations)),
+                frame_rate=frame_rate,
+                arrays=arrays,
+            )
+            checked = clips.check(clip, clips.Limits(min_seconds=0.0))
+            assert isinstance(checked, tuple), checked
+            writer.add(checked[0])
+
+
+def clips_tokens(phonemes: str) -> int:
+    """How many tokens a phoneme string has, with the pause at both ends."""
+    from aoide.text.tokenizer import Tokenizer
+
+    return len(Tokenizer(SYMBOLS).encode(phonemes))
+
+
+# ---------------------------------------------------------------------------------------------------------- bad recipes
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "x.yaml"
+    path.write_text(text)
+    return path
+
+
+GOOD = "model: {name: vocoder/vocos}\ndata: {kind: speech, manifest: data/x, segment_seconds: 0.5}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("modle: {}\n", "modle: no such setting; did you mean model?"),
+        ("qqq: {}\n", "qqq: no such setting; a recipe has model, objective, data, optimiser, loop"),
+        ("model: 3\n", "model: expects settings"),
+        ("model: {dim: 3}\n", "model.name: expects the path of a model, such as tts/fastspeech2, got nothing"),
+        (GOOD.replace("vocos", "vokos"), "model.name: no model 'vocoder/vokos'; did you mean vocoder/vocos"),
+        (GOOD.replace("vocos}", "vocos, dmi: 3}"), "model.dmi: no such setting; did you mean dim?"),
+        (GOOD.replace("vocos}", "vocos, mel: {hopp: 3}}"), "model.mel.hopp: no such setting; did you mean hop?"),
+        (GOOD.replace("kind: speech", "kind: speach"), "data.kind: no data of kind 'speach'; did you mean speech?"),
+        (GOOD.replace("kind: speech,", ""), "data.kind: expects what the data are, such as speech, got nothing"),
+        (
+            GOOD.replace("segment_seconds", "segment_secs"),
+            "data.segment_secs: no such setting; did you mean segment_sec",
+        ),
+        (GOOD + "objective: {name: gam}\n", "objective.name: no method 'gam'; did you mean gan?"),
+        (GOOD + "objective: {feture: 2}\n", "objective.feture: no such setting; did you mean feature?"),
+        (GOOD + "optimiser: {lr: fast}\n", "optimiser.lr: expects a number, got 'fast'"),
+        (GOOD + "optimiser: {lr: -1}\n", "optimiser: lr must be above 0, got -1"),
+        (GOOD + "loop: {step: 3}\n", "loop.step: no such setting; did you mean steps"),
+        (GOOD + "loop: {precision: fp8}\n", "loop.precision: 'fp8' is not one of fp32, bf16, fp16"),
+    ],
+)
+def test_a_bad_recipe_says_what_and_where(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(config.UserError) as caught:
+        recipe.read(path)
+    assert str(caught.value).startswith(f"{path}: {message}") and "\n" not in str(caught.value)
+
+
+def test_words_and_the_models_own_training_are_laid_together(tmp_path: Path) -> None:
+    read = recipe.read(write(tmp_path, GOOD), ["model.dim=32", "objective.weights.mel=7", "optimiser.lr=5e-4"])
+    assert read.model.dim == 32 and read.optimiser.lr == 5e-4
+    training = read.module.TRAINING
+    assert read.objective == replace(training, weights={**training.weights, "mel": 7.0})
+    assert read.to_dict()["objective"]["name"] == "gan" and read.to_dict()["data"]["kind"] == "speech"
+
+
+def test_another_method_starts_from_its_own_defaults(tmp_path: Path) -> None:
+    read = recipe.read(write(tmp_path, GOOD + "objective: {name: regression, weights: {mel: 1}}\n"))
+    assert read.method.__name__ == "aoide.objectives.regression" and read.objective.weights == {"mel": 1.0}
+    assert recipe.from_dict(read.to_dict(), read.where) == read
+
+
+def test_no_manifest_is_told_with_the_recipe(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD.replace("data/x", str(tmp_path / "nothing")))
+    with pytest.raises(config.UserError, match=r"x\.yaml: .*nothing.*aoide prepare"):
+        loop.train(recipe.read(path), tmp_path / "run")
+
+
+def test_differences() -> None:
+    old = {"a": {"b": 1, "c": [1]}, "d": 2}
+    assert recipe.differences(old, {"a": {"b": 1, "c": [2]}, "e": 3}) == [
+        "a.c was [1], is [2]",
+        "d was 2, is None",
+        "e was None, is 3",
+    ]
+    assert recipe.differences(old, old) == []
