@@ -197,7 +197,10 @@ class Reader:
         if clip.phonemes is None:
             raise UserError(f"clip {clip.id} has no phonemes: prepare the corpus anew, without --no-phonemes")
         assert self._tokenizer is not None
-        tokens = torch.from_numpy(np.asarray(self._tokenizer.encode(clip.phonemes), np.int64))
+        try:
+            tokens = torch.from_numpy(np.asarray(self._tokenizer.encode(clip.phonemes), np.int64))
+        except UserError as error:
+            raise UserError(f"clip {clip.id}: {error}") from None
         if durations is not None and len(tokens) != len(durations):
             raise UserError(f"clip {clip.id}: {len(tokens)} tokens, and {len(durations)} durations in the manifest")
         return tokens

@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import logging
 import os
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +33,7 @@ from aoide.version import __version__
 
 TOLERANCE = 1e-4  # between torch and the exported graph, relative and absolute
 COMPANY = 1e-5  # between a sentence alone and in a batch, in samples
-OPSET = 18
+OPSET = 20  # the first with Gelu as one operator
 CARD_HEADINGS = ("Metadata", "Data", "Configuration", "Evaluation", "Usage", "Demo", "Licence", "Ethics")
 
 
@@ -112,8 +113,7 @@ def to_onnx(
     require("onnxscript", "export")
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
     axes = [{0: batch, 1: tokens} if value.ndim > 1 else {0: batch} for value in example]
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.inference_mode():
-        warnings.simplefilter("ignore")  # the exporter talks about itself
+    with _silence(), torch.inference_mode():
         torch.onnx.export(
             module,
             tuple(example),
@@ -125,6 +125,20 @@ def to_onnx(
             dynamo=True,
             external_data=False,
         )
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps from the user what the exporter says about itself: prints, warnings, and that torchvision is not installed."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def card(description: Description, facts: dict[str, str]) -> str:

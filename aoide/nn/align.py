@@ -1,12 +1,12 @@
 """A learned aligner: which token does each frame speak? Trained beside the model, no external aligner needed.
 
-Text and mel are encoded by a few convolutions; the closer the two codes, the likelier the pair. Two losses train it: the
-forward sum (the likelihood of all monotonic paths from the first token to the last) and, so that the soft alignment comes to
-agree with the hard one, the binarisation loss (the likelihood of the best path). A beta-binomial prior along the diagonal
-makes the first steps easy. The best path, found by Viterbi search, gives the durations.
+Text and mel are encoded by a few convolutions; the closer the two codes, the likelier the pair. Two losses train it:
+the forward sum (the likelihood of all monotonic paths from the first token to the last) and, so that the soft alignment
+comes to agree with the hard one, the binarisation loss (the likelihood of the best path). A beta-binomial prior along
+the diagonal makes the first steps easy. The best path, found by Viterbi search, gives the durations.
 
 Badlani et al. 2021, "One TTS Alignment To Rule Them All" (arXiv:2108.10447); the shape of the network is that of JETS
-(Lim et al. 2022, arXiv:2203.16852). Parity with the JETS of Amphion: tests/parity/test_fastspeech2.py.
+(Lim et al. 2022, arXiv:2203.16852). Parity of losses and search with JETS: tests/parity/test_fastspeech2.py.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from aoide.nn.lengths import token_of_frame
 class Alignment(NamedTuple):
     """What the aligner found.
 
-    scores (batch, frames, tokens): the log-likelihood of token given frame, not normalised; -inf at padded tokens.
+    scores (batch, frames, tokens): the log-probability of each token given the frame; -inf at padded tokens.
     durations (batch, tokens): int64 frames a token on the best path, at least 1 at real tokens, 0 at padded ones.
     """
 
@@ -38,6 +38,9 @@ class Alignment(NamedTuple):
 class Aligner(nn.Module):
     """Finds the durations of tokens in a mel.
 
+    A token's code comes from the token alone: with its neighbours in view it can take the sound of one of them for its
+    own, and the whole alignment settles one token beside the truth.
+
     Args:
         text_dim: width of the tokens' codes.
         mels: bands of the mel.
@@ -46,7 +49,7 @@ class Aligner(nn.Module):
 
     def __init__(self, text_dim: int, mels: int, dim: int) -> None:
         super().__init__()
-        self.text = nn.ModuleList([Conv1d(text_dim, dim, 3), Conv1d(dim, dim, 1)])
+        self.text = nn.Sequential(nn.Linear(text_dim, dim), nn.ReLU(), nn.Linear(dim, dim))
         self.mel = nn.ModuleList([Conv1d(mels, dim, 3), Conv1d(dim, dim, 3), Conv1d(dim, dim, 1)])
 
     def forward(self, text: Tensor, mel: Tensor, token_mask: Tensor, frame_mask: Tensor) -> Alignment:
@@ -58,63 +61,56 @@ class Aligner(nn.Module):
         scores = self.scores(text, mel, token_mask, frame_mask)
         durations = monotonic_search(scores, token_mask.sum(1), frame_mask.sum(1))
         if trace.active():
-            trace.report("align/soft", scores.softmax(2))
+            trace.report("align/soft", scores.exp())
             trace.report("align/durations", durations)
         return Alignment(scores, durations)
 
     def scores(self, text: Tensor, mel: Tensor, token_mask: Tensor, frame_mask: Tensor) -> Tensor:
-        """The scores of an `Alignment`: log-softmax over the tokens of minus the distance, plus the prior."""
-        text, mel = _encode(self.text, text, token_mask), _encode(self.mel, mel, frame_mask)
-        distance = torch.cdist(mel.float(), text.float())
-        closeness = (-distance).masked_fill(~token_mask[:, None], -torch.inf).log_softmax(2)
-        return closeness + beta_binomial(token_mask.sum(1), frame_mask.sum(1))
+        """The scores of an `Alignment`: softmax over the tokens of minus the distance, times the prior, normalised."""
+        for number, layer in enumerate(self.mel):
+            mel = layer(mel if number == 0 else mel.relu(), frame_mask)
+        distance = torch.cdist(mel.float(), self.text(text).float(), compute_mode="use_mm_for_euclid_dist")
+        scores = beta_binomial(token_mask.sum(1), frame_mask.sum(1)) - distance
+        return scores.log_softmax(2).masked_fill(~token_mask[:, None], -torch.inf)
 
 
-def _encode(layers: nn.ModuleList, x: Tensor, mask: Tensor) -> Tensor:
-    """Convolutions with ReLU between them: (batch, time, dim) -> (batch, time, dim)."""
-    for number, layer in enumerate(layers):
-        x = layer(x if number == 0 else functional.relu(x), mask)
-    return x
+def beta_binomial(token_lengths: Tensor, frame_lengths: Tensor) -> Tensor:
+    """The prior of an alignment, given a frame's place alone: the log of a beta-binomial distribution (section 2.3).
 
-
-def beta_binomial(token_lengths: Tensor, frame_lengths: Tensor, extra: int = 1) -> Tensor:
-    """The prior of an alignment: log of the beta-binomial distribution of the token, given how far the frame is (section 2.3).
-
-    Frame t = 1 .. T of N tokens has alpha = t and beta = T - t + 1, so that the likeliest token moves along the diagonal,
-    quite certainly at both ends and less so between. All terms are factorials of whole numbers, taken from one table.
+    Frame t = 1 .. T of N tokens has alpha = t and beta = T - t + 1, so that the likeliest token moves along the
+    diagonal, quite certainly at both ends and less so between. All terms are factorials of whole numbers, taken from
+    one table. (The published code spreads the distribution over N + 1 outcomes, of which the last is no token.)
 
     Args:
         token_lengths, frame_lengths: (batch,) int64.
-        extra: outcomes beyond the tokens, which no token has. The published code has 1; with 0 the prior sums to 1.
 
     Returns:
-        (batch, frames, tokens) float32: -inf at padded tokens, 0 everywhere in padded frames.
+        (batch, frames, tokens) float32, -inf at padded tokens; padded frames are like the last one.
     """
     device = token_lengths.device
-    size = int((token_lengths + frame_lengths).max()) + extra + 1
-    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, size)))])  # 64 bits: the terms cancel
-    table = torch.from_numpy(log_factorial)
-    n = token_lengths.cpu()[:, None, None] - 1 + extra
-    total = frame_lengths.cpu()[:, None, None]
-    k = torch.arange(int(token_lengths.max()))[None, None, :].minimum(n)
-    t = torch.arange(1, int(frame_lengths.max()) + 1)[None, :, None].minimum(total)
-    choose = table[n] - table[k] - table[n - k]
-    above = table[k + t - 1] + table[n - k + total - t] - table[n + total]
-    below = table[t - 1] + table[total - t] - table[total]
-    prior = (choose + above - below).float().to(device)
-    real = torch.arange(prior.shape[2], device=device) < token_lengths[:, None, None]
-    return prior.masked_fill(~real, -torch.inf)
+    tokens, frames = token_lengths.cpu(), frame_lengths.cpu()
+    size = int((tokens + frames).max())
+    log_factorial = torch.from_numpy(np.cumsum(np.log(np.maximum(np.arange(size), 1))))  # 64 bits, since terms cancel
+    n, total = tokens[:, None, None] - 1, frames[:, None, None]
+    place = torch.arange(int(tokens.max()))[None, None, :]
+    k = place.minimum(n)
+    t = torch.arange(1, int(frames.max()) + 1)[None, :, None].minimum(total)
+    choose = log_factorial[n] - log_factorial[k] - log_factorial[n - k]
+    above = log_factorial[k + t - 1] + log_factorial[n - k + total - t] - log_factorial[n + total]
+    below = log_factorial[t - 1] + log_factorial[total - t] - log_factorial[total]
+    return (choose + above - below).float().masked_fill(place > n, -torch.inf).to(device)
 
 
 def forward_sum(scores: Tensor, token_mask: Tensor, frame_mask: Tensor, blank: float = -1.0) -> Tensor:
-    """Minus the log-likelihood of all monotonic paths through the tokens, a token and then a mean over the items (equation 5).
+    """Minus the log-likelihood of all monotonic paths through the tokens (equation 5): a token's, then the items' mean.
 
     The sum is that of connectionist temporal classification (CTC) where each item spells 1, 2 .. N.
 
     Args:
         scores: (batch, frames, tokens), those of an `Alignment`.
         token_mask, frame_mask: (batch, tokens), (batch, frames), True = real.
-        blank: the score of CTC's "no token", which the paper's sum does not have but its code does.
+        blank: the score of CTC's "no token", which the paper's sum does not have but its code does. Without it (-inf)
+            training does not find the sounds.
     """
     tokens, frames = token_mask.sum(1), frame_mask.sum(1)
     finite = scores.float().clamp(min=-1e4)  # the gradient of CTC is NaN at -inf
@@ -124,7 +120,7 @@ def forward_sum(scores: Tensor, token_mask: Tensor, frame_mask: Tensor, blank: f
 
 
 def binarisation(scores: Tensor, durations: Tensor, frame_mask: Tensor) -> Tensor:
-    """Minus the mean score of the tokens on the best path: a mean over an item's frames, then over the items (equation 8)."""
+    """Minus the mean score along the best path (equation 8): a mean over an item's frames, then over the items."""
     token = token_of_frame(durations, scores.shape[1]).clamp(max=scores.shape[2] - 1)
     best = scores.gather(2, token[..., None]).squeeze(2).masked_fill(~frame_mask, 0.0)
     return -(best.sum(1) / frame_mask.sum(1)).mean()

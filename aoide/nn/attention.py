@@ -66,7 +66,7 @@ class AttentionBlock(nn.Module):
 class FFTBlock(nn.Module):
     """Feed-forward Transformer block of FastSpeech (Ren et al. 2019, arXiv:1905.09263, section 3.1).
 
-    Attention, then two convolutions with a ReLU between; each is added to what came in and the sum normalised (post-norm).
+    Attention, then two convolutions with a ReLU between; each is added to what came in, the sum normalised: post-norm.
 
     Args:
         dim: channels.
@@ -93,9 +93,9 @@ class FFTBlock(nn.Module):
 
 
 def sinusoids(positions: int, dim: int, like: Tensor) -> Tensor:
-    """The fixed position code of the Transformer (section 3.5): (positions, dim), sine at even channels, cosine at odd ones.
+    """The fixed position code of the Transformer (section 3.5): (positions, dim).
 
-    Channels 2i and 2i + 1 turn once in 2 pi * 10000^(2i / dim) positions.
+    Even channels are sines, odd ones cosines. Channels 2i and 2i + 1 turn once in 2 pi * 10000^(2i / dim) positions.
 
     Args:
         positions: how many, from 0.

@@ -1,6 +1,6 @@
 """From tokens to frames and back: masks, the length regulator and its inverse, the mean over a token's frames.
 
-Everything goes through `token_of_frame`, so that a batch is one gather or one product, in training as in an exported graph.
+Everything goes through `token_of_frame`: a batch is one gather or one product, in training as in an exported graph.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def token_of_frame(durations: Tensor, frames: int) -> Tensor:
 
 
 def expand(x: Tensor, durations: Tensor, frames: int | None = None) -> tuple[Tensor, Tensor]:
-    """Repeats each token for as many frames as it lasts: the length regulator of FastSpeech (arXiv:1905.09263, section 3.2).
+    """Repeats each token for as many frames as it lasts: FastSpeech's length regulator (arXiv:1905.09263, 3.2).
 
     Args:
         x: (batch, tokens, dim).

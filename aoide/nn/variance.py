@@ -1,7 +1,8 @@
-"""The variance adaptor of FastSpeech 2: what of a sound the text does not say is predicted, one number a token, and added.
+"""The variance adaptor of FastSpeech 2: what the text does not say is predicted, one number a token, and added.
 
-A `Scale` says how a measured quantity (F0 in Hz, energy) becomes that number, `Predictor` predicts it from the encoded text,
-`Variance` adds it to the text: the measured one in training, the predicted or a given one in use. So it can be steered.
+A `Scale` says how a measured quantity (F0 in Hz, energy) becomes that number, `Predictor` predicts it from the encoded
+text, `Variance` adds it to the text: the measured one in training, the predicted or a given one in use. That is
+how it is steered.
 
 Ren et al. 2020, arXiv:2006.04558 (section 2.3); one value a token, not a frame, after FastPitch (Lancucki 2020,
 arXiv:2006.06873). Parity with Amphion: tests/parity/test_fastspeech2.py.
@@ -165,4 +166,4 @@ class Bins(nn.Module):
 
     def forward(self, numbers: Tensor, mask: Tensor) -> Tensor:
         """(batch, tokens), mask (batch, tokens) -> (batch, tokens, dim)."""
-        return self.vectors(torch.bucketize(numbers, self.boundaries))
+        return self.vectors(torch.bucketize(numbers, self.get_buffer("boundaries")))

@@ -58,7 +58,7 @@ def named_losses(module: ModuleType, config: Any, weights: Mapping[str, float]) 
 
 
 def _following(loss: Any) -> Loss:
-    """`loss`; if it is a module it is brought to where the batch is before each call, with its filterbanks and windows."""
+    """`loss`; a module among them is brought, with its filterbanks and windows, to where the batch is."""
     if not hasattr(loss, "to"):
         return loss
 

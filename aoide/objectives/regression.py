@@ -1,4 +1,4 @@
-"""Regression: the model says what it expects, the losses say how far off it is. One network, one sum of weighted losses.
+"""Regression: the model says what it expects, the losses how far off it is. One network, one sum of weighted losses.
 
 Beside it the distances that models of speech share, each a mean over what is real: padding neither counts nor divides.
 """
@@ -21,7 +21,9 @@ from aoide.objectives import Batch, inputs, named_losses
 class Config:
     """What the model is trained towards."""
 
-    weights: dict[str, float] = field(default_factory=dict)  # of the model's losses; one without a weight is not computed
+    weights: dict[str, float] = field(
+        default_factory=dict
+    )  # of the model's losses; one without a weight is not computed
 
 
 # ------------------------------------------------------------------------------------------------------------ distances
@@ -34,12 +36,12 @@ def masked_l1(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         prediction, target: (batch, time, ...) of one shape.
         mask: (batch, time), True = real.
     """
-    return _masked_mean((prediction - target).abs(), mask)
+    return _difference(prediction, target, mask).abs().sum() / _count(prediction, mask)
 
 
 def masked_l2(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """The mean squared difference where the mask says real; shapes as in `masked_l1`."""
-    return _masked_mean((prediction - target).square(), mask)
+    return _difference(prediction, target, mask).square().sum() / _count(prediction, mask)
 
 
 def log_duration(log_durations: Tensor, durations: Tensor, token_mask: Tensor) -> Tensor:
@@ -53,9 +55,18 @@ def log_duration(log_durations: Tensor, durations: Tensor, token_mask: Tensor) -
     return masked_l2(log_durations, durations.to(log_durations.dtype).log1p(), token_mask)
 
 
-def _masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    mask = mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)).expand_as(x)
-    return x.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)  # masked_fill: NaN in padding stays there
+def _difference(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """The difference, 0 where not real. Filled in before a distance is taken: NaN in padding then has no gradient."""
+    return (prediction - target).masked_fill(~_over(prediction, mask), 0.0)
+
+
+def _count(prediction: Tensor, mask: Tensor) -> Tensor:
+    return _over(prediction, mask).expand_as(prediction).sum().clamp(min=1)
+
+
+def _over(x: Tensor, mask: Tensor) -> Tensor:
+    """The mask (batch, time) with as many axes as x."""
+    return mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
 
 
 # ------------------------------------------------------------------------------------------------------------ objective
@@ -78,7 +89,9 @@ class Objective:
         self.networks: dict[str, nn.Module] = {"model": model}
         self._losses = named_losses(module, model.config, config.weights)
         if not self._losses:
-            raise UserError(f"objective.weights: no loss has a weight; {module.__name__} has {', '.join(module.LOSSES)}")
+            raise UserError(
+                f"objective.weights: no loss has a weight; {module.__name__} has {', '.join(module.LOSSES)}"
+            )
 
     def steps(self, batch: Batch, generator: torch.Generator | None = None) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """Yields ("model", losses) once; batch holds what the model's forward names and its losses read."""

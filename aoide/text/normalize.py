@@ -256,7 +256,7 @@ _COMPARISONS = {"<=": "≤", ">=": "≥", "!=": "≠", "==": "="}
 _SPOKEN_SYMBOLS = re.compile("[" + re.escape("".join(tables.SYMBOLS.keys() - set("#~<>=^−"))) + "]")
 _SILENT = re.compile(r"[\"`*_~^<>\\#=]+")
 _DASH = re.compile(r"\s*[—–]\s*|\s+-{1,3}\s+|-{2,}|\s*[()\[\]{}|]\s*| / ")
-_MARKS = re.compile(r"\s*[,.;:?!](?:\s*[,.;:?!])*(?:(?!\w)|(?<=[,;:?!])|(?=[A-Z][a-z]))")
+_MARKS = re.compile(r"\s*[,.;:?!](?:\s*[,.;:?!])*(?:(?!\w)|(?<=[,;:?!])|(?<=\.\.)|(?=[A-Z][a-z]))")
 _STRENGTH = "?!.;:,"
 
 

@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 
 from aoide.text import numbers, phonemes
 from aoide.text.lexicon import Entry, Lexicon
-from aoide.text.tokens import Token
+from aoide.text.tokens import MARKS, Token
 
 _PARENT = {"NN": "NOUN", "NNP": "NOUN", "JJ": "ADJ", "RB": "ADV"} | dict.fromkeys(("VB", "VBP", "VBD", "VBN"), "VERB")
 _TAPPING = frozenset("AIOWYiuæɑəɛɪɹʊʌ")  # a t between one of these and an ending is tapped: waited, wˈATᵻd
-_DOUBLED = re.compile(r"([bcdgklmnprstvxz])\1ing$|cking$")
+_DOUBLED = re.compile(r"([bcdgklmnprstvxz])\1(?:ing|ed)$|ck(?:ing|ed)$")
 _INITIALISM = re.compile(r"(?P<letters>[A-Z]{2,}|[A-Z](?:\.[A-Z])+)(?P<end>'?s)?$")
-_CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|'[a-z]+")
+_CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_SHOUTED = frozenset("ACT ADD AID AM AS BE CAP DEW DIP ELF HE HI HM HMM IN IS ISO ME MOD OH OR AH RIP SAT SOB".split())
 _SHORTENED = {"'ll": "əl", "'ve": "əv", "'re": "ɹ", "'d": "d", "n't": "ᵊnt", "'m": "m"}
 
 
@@ -89,19 +90,24 @@ class Words:
     def _word(self, tokens: Sequence[Token], i: int, tag: str, vowel: bool | None) -> str:
         text = tokens[i].text
         after = tokens[i + 1].text.lower() if i + 1 < len(tokens) else ""
-        if little := self._little_word(text, tag, vowel, after, first=i == 0 or tokens[i - 1].is_mark):
+        before = tokens[i - 1].text if i else "."
+        letter = _is_letter(before) or _is_letter(after.upper()) and after not in ("a", "i")
+        if little := self._little_word(text, tag, vowel, after, first=before in MARKS, letter=letter):
             return little
-        if text == "point" and i and tokens[i - 1].text in numbers.WORDS and after in numbers.WORDS:
+        if text == "point" and before in numbers.WORDS and after in numbers.WORDS:
             return phonemes.unstressed(self._known(text, tag, vowel) or "")
         return self._known(text, tag, vowel) or self._unknown(text, tag, vowel)
 
-    def _little_word(self, text: str, tag: str, vowel: bool | None, after: str, *, first: bool) -> str | None:
-        """The words whose sound depends on what follows them; None for all others."""
+    def _little_word(self, text: str, tag: str, vowel: bool | None, after: str, *, first: bool, letter: bool) -> str | None:
+        """The words whose sound depends on their neighbours; None for all others.
+
+        first: of the sentence, or behind a mark. letter: among single letters, so that A and I are letters, too.
+        """
         lower = text.lower()
         if len(lower) > 4 or text.isupper() and len(text) > 1:
             return None
         if lower == "a":
-            article = text == "a" and (tag == "DT" or vowel is not None) or first and tag == "DT" and vowel is not None
+            article = vowel is not None and not letter and (text == "a" or first and tag == "DT")
             return "ɐ" if article else "ˈA"
         if lower == "an":
             return "ɐn"
@@ -112,7 +118,7 @@ class Words:
         if lower == "in":
             return "ˈɪn" if vowel is None or tag != "IN" else "ɪn"
         if text == "I":
-            return "ˌI" if tag == "PRP" else "ˈI"
+            return "ˌI" if tag == "PRP" and not letter else "ˈI"
         if text == "am" and vowel is not None:
             return "ɐm"
         if lower == "by" and tag == "RB":
@@ -146,7 +152,7 @@ class Words:
                 loud = self._sound(lower, tag, vowel) if name else self._inflected(lower, tag, vowel)
                 if loud and (not name or phonemes.PRIMARY in loud and self._find(lower).trusted):
                     sound = loud
-            else:
+            elif entry.by_tag.get("NOUN") != "" or letters in _SHOUTED:
                 sound = _chosen(entry, tag, vowel)
         sound = phonemes.fully_stressed(sound) if sound else self.spell(letters)
         return _plus_s(sound) if end else sound
@@ -194,7 +200,7 @@ class Words:
         if text.lower().endswith("'s"):
             return _plus_s(self._unknown(text[:-2], tag, vowel))
         parts = _CAMEL.findall(text)
-        if len(parts) > 1 and parts[0] not in ("Mc", "Mac", "De", "Di", "Le", "La", "O"):
+        if len(parts) > 1 and "'" not in text and parts[0] not in ("Mc", "Mac", "De", "Di", "Le", "La"):
             return _as_one_word([self._known(part, tag, False) or self._unknown(part, tag, False) for part in parts])
         lower = text.lower().replace("'", "")
         if not set(lower) & set("aeiouy"):
@@ -212,6 +218,10 @@ def _chosen(entry: Entry, tag: str, vowel: bool | None) -> str:
     if tag in entry.by_tag:
         return entry.by_tag[tag]
     return entry.of(_PARENT.get(tag, tag))
+
+
+def _is_letter(text: str) -> bool:
+    return len(text) == 1 and text.isupper() and text not in "AI"
 
 
 def _starts_with_vowel(sound: str, otherwise: bool | None) -> bool | None:
@@ -259,6 +269,10 @@ def _stems(word: str) -> list[tuple[str, Callable[[str], str]]]:
             found.append((word[:-1], _plus_ed))
         if len(word) > 4 and word.endswith("ed") and not word.endswith("eed"):
             found.append((word[:-2], _plus_ed))
+            if word.endswith("ied"):
+                found.append((word[:-3] + "y", _plus_ed))
+            elif len(word) > 5 and _DOUBLED.search(word):
+                found.append((word[:-3], _plus_ed))
     elif len(word) > 4 and word.endswith("ing"):
         if len(word) > 5:
             found.append((word[:-3], _plus_ing))

@@ -106,8 +106,11 @@ class Run:
         self.recipe, self.folder, self.team, self.loop = recipe, folder, processes, loop
         # the data first, since they are what most often is not there
         self.source = recipe.open_source() if source is None else source
-        model = recipe.module.Model(recipe.model)
-        self.objective = recipe.method.Objective(recipe.objective, recipe.module, model)
+        try:
+            model = recipe.module.Model(recipe.model)
+            self.objective = recipe.method.Objective(recipe.objective, recipe.module, model)
+        except ValueError as error:  # settings that are well each, but not together
+            raise UserError(f"{recipe.where}: {error}") from error
         self.networks: dict[str, nn.Module] = self.objective.networks
         self.model = next(name for name, network in self.networks.items() if network is model)
         for network in self.networks.values():

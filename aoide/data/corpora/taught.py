@@ -224,8 +224,11 @@ def _speak(line: str, root: Path, spectra: bool) -> None:
     record = {"text": line, "parts": [{"text": text} for text in texts]}
     for name, part in _parts(id_of(line), record):
         strings = _teacher.phonemize(part["text"])
-        if len(strings) != 1:
-            part["refused"] = "too long for one sentence" if strings else "says nothing"
+        if not any(symbol.isalpha() for symbol in "".join(strings)):
+            part["refused"] = "says nothing"
+            continue
+        if len(strings) > 1:
+            part["refused"] = "too long for one sentence"
             continue
         part["phonemes"] = "".join(symbol for symbol in strings[0] if symbol in _teacher.vocab)
         part["durations"] = _make_clip(root, name, part["phonemes"], spectra)

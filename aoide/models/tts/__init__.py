@@ -23,12 +23,12 @@ class Spoken(Protocol):
 class Speaker(Protocol):
     """What the `Model` of a file in this folder offers.
 
-    `config.symbols` is the size of the phoneme table that its tokens come from. Whatever else its forward takes (durations,
-    F0 ...) is measured in training and predicted where it is not given; so text alone is enough to speak.
+    `config.symbols` is the size of the phoneme table that its tokens come from. Whatever else its forward takes
+    (durations, F0 ...) is measured in training and predicted where it is not given; so text alone is enough to speak.
     """
 
     config: Any
 
     def __call__(self, tokens: Tensor, token_mask: Tensor) -> Spoken:
-        """tokens (batch, tokens) int64, token_mask (batch, tokens) with True = real -> mel or spectra, and durations."""
+        """tokens, token_mask (batch, tokens) with True = real -> mel or spectra, and durations."""
         ...

@@ -2,18 +2,18 @@
 
     tokens (batch, tokens) -> mel (batch, frames, mels) log magnitude, durations (batch, tokens) frames
 
-Idea      Transformer blocks encode the phonemes. What text does not say, how long, how high, how loud, is predicted token
-          by token and added; each token is repeated for its duration, and more Transformer blocks turn the frames into a
-          mel. In training the measured pitch and energy go in. Durations come from an aligner that learns beside the
-          model (`nn/align.py`), so a corpus needs no alignment; given durations go before it.
+Idea      Transformer blocks encode the phonemes. What text does not say, how long, how high, how loud, is predicted
+          token by token and added; each token is repeated for its duration, and more Transformer blocks turn the frames
+          into a mel. In training the measured pitch and energy go in. Durations come from an aligner that learns beside
+          the model (`nn/align.py`), so a corpus needs no alignment; given durations go before it.
 Trained   regression, objectives/regression.py      Recipes  recipes/tts/fastspeech2-*.yaml
 Paper     FastSpeech 2, Ren et al. 2020, arXiv:2006.04558; aligner: Badlani et al. 2021, arXiv:2108.10447
 Official  none; the code that all use is ming024/FastSpeech2 (MIT), and Amphion's descendant of it
 Weights   amphion/fastspeech2_ljspeech (MIT): `from_official`, parity in tests/parity/test_fastspeech2.py
-Differs   from the paper: pitch is one number a token, not a wavelet spectrogram; durations from the learned aligner. From
-          ming024 and Amphion: pitch (log F0) and energy go in as numbers, not rounded to 256 steps; padding is silenced
-          before each convolution, so an item gives the same alone as in a batch; no post-net; 4 decoder blocks, not 6.
-          All these are settings, and `from_official` chooses theirs.
+Differs   from the paper: pitch is one number a token, not a wavelet spectrogram; durations from the learned aligner.
+          From ming024 and Amphion: pitch (log F0) and energy go in as numbers, not rounded to 256 steps; padding is
+          silenced before each convolution, so an item gives the same alone as in a batch; no post-net; 4 decoder
+          blocks, not 6. All these are settings, and `from_official` chooses theirs.
 """
 
 from collections.abc import Mapping
@@ -235,7 +235,7 @@ def _column(value: Tensor | float, like: Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=like.dtype, device=like.device).reshape(-1, 1)
 
 
-# -------------------------------------------------------------------------------------------------------------- training
+# ------------------------------------------------------------------------------------------------------------- training
 
 
 class PitchLoss:
@@ -326,7 +326,7 @@ def example(config: Config, batch: int = 2, generator: torch.Generator | None = 
     }
 
 
-# ------------------------------------------------------------------------------------------------------- published weights
+# ---------------------------------------------------------------------------------------------------- published weights
 
 _NAMES = {
     "encoder.src_word_emb.": "embed.",
@@ -358,13 +358,18 @@ def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Mod
     """Amphion's (and ming024's) FastSpeech 2: its state dict and the content of its configuration file.
 
     In use it speaks as the original does. The original's controls multiply normalised numbers; give `infer` the numbers
-    you want instead. `config["statistics"]`, the content of its statistics.json of phone pitches, makes `pitch_shift` right.
+    you want instead. `config["statistics"]`, the content of its statistics.json of phone pitches, makes
+    `pitch_shift` right.
 
     Raises:
         UserError: a variant that nobody has published (pitch or energy frame by frame, unequal encoder and decoder), or
             a state dict that does not fit.
     """
-    sizes, variances, features = config["model"]["transformer"], config["model"]["variance_predictor"], config["preprocess"]
+    sizes, variances, features = (
+        config["model"]["transformer"],
+        config["model"]["variance_predictor"],
+        config["preprocess"],
+    )
     if features.get("use_frame_pitch") or features.get("use_frame_energy"):
         raise UserError("this FastSpeech 2 checkpoint has pitch or energy frame by frame; only one a phone is known")
     if any(sizes[f"encoder_{name}"] != sizes[f"decoder_{name}"] for name in ("hidden", "head")):
@@ -424,17 +429,20 @@ def _official_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Renames the keys, and joins queries, keys and values to one projection."""
     renamed: dict[str, Tensor] = {}
     for key, value in state.items():
-        if key.endswith("position_enc"):
-            continue  # a table of sines, computed here
-        if ".slf_attn.w_" in key:
-            if ".w_qs." not in key:
-                continue
-            value = torch.cat([state[key.replace(".w_qs.", f".w_{part}.")] for part in ("qs", "ks", "vs")])
-            key = key.replace("slf_attn.w_qs.", "attention.project.")
-        for old, new in _NAMES.items():
-            key = key.replace(old, new)
-        if key.startswith("postnet.convolutions."):
-            _, _, number, part, *rest = key.split(".")
-            key = ".".join(["postnet", "convs" if part == "0" else "norms", number, rest[-1]])
-        renamed[key] = value
+        if key.endswith("position_enc") or ".slf_attn.w_ks." in key or ".slf_attn.w_vs." in key:
+            continue  # a table of sines, computed here; keys and values, which go with their queries
+        if ".slf_attn.w_qs." in key:
+            three = torch.cat([state[key.replace("w_qs", name)] for name in ("w_qs", "w_ks", "w_vs")])
+            renamed[_renamed(key.replace("slf_attn.w_qs.", "attention.project."))] = three
+        else:
+            renamed[_renamed(key)] = value
     return renamed
+
+
+def _renamed(key: str) -> str:
+    for old, new in _NAMES.items():
+        key = key.replace(old, new)
+    if key.startswith("postnet.convolutions."):
+        _, _, layer, part, *_, last = key.split(".")
+        return f"postnet.{'convs' if part == '0' else 'norms'}.{layer}.{last}"
+    return key
