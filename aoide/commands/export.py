@@ -5,6 +5,7 @@ gaps you fill in.
 
   aoide export runs/en-heart -o exported/en-heart --licence MIT
   aoide export runs/en-heart/checkpoints/best -o small --name en-heart --quantise
+  aoide export runs/fastspeech2 --vocoder runs/vocos -o mine
 """
 
 from __future__ import annotations
@@ -26,6 +27,13 @@ def parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help="the voice: a folder that does not exist yet"
     )
+    parser.add_argument(
+        "--vocoder",
+        type=Path,
+        metavar="RUN",
+        help="for a model that ends at a mel: the run of the vocoder that goes on",
+    )
+    parser.add_argument("--speaker", type=int, metavar="N", help="for a model of several: which of them, from 0")
     parser.add_argument("--name", metavar="NAME", help="of the voice (default: that of the folder)")
     parser.add_argument(
         "--language", default="en", metavar="CODE", help="whose front end reads the text (default: %(default)s)"
@@ -54,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"{options.output}: exists already; give a new folder, or remove that one")
     folder = checkpoint.locate(options.run)
     module, model, recipe = checkpoint.load_model(folder, ema=options.ema)
+    vocoder = checkpoint.load_model(checkpoint.locate(options.vocoder), ema=options.ema)[1] if options.vocoder else None
     about = export.About(
         name=options.name or options.output.resolve().name,
         language=options.language,
@@ -62,7 +71,9 @@ def run(options: argparse.Namespace) -> int:
         summary=options.summary,
         facts=_facts(model, recipe, folder),
     )
-    description = export.export_voice(module, model, about, options.output, options.quantise)
+    graph = export.speaking(module, model, vocoder, options.speaker)
+    frames = model.config if vocoder is None else vocoder.config
+    description = export.export_voice(graph, frames, about, options.output, options.quantise)
     size = (options.output / "voice.onnx").stat().st_size / 1e6
     print(
         f"{options.output}: {description.name}, {description.kind}, {size:.1f} MB; "

@@ -28,7 +28,9 @@ from torch import Tensor, nn
 from aoide.config import UserError, require
 from aoide.generate import folder as voice_folder
 from aoide.generate.folder import Description
+from aoide.generate.quantise import rounded, store_in_8_bits
 from aoide.generate.runtime import Request, Runtime
+from aoide.generate.twostage import TwoStage
 from aoide.version import __version__
 
 TOLERANCE = 1e-4  # between torch and the exported graph, relative and absolute
@@ -49,15 +51,32 @@ class About:
     facts: dict[str, str]  # for the card: heading -> Markdown
 
 
-def export_voice(
-    module: ModuleType, model: nn.Module, about: About, target: Path, quantise: bool = False
-) -> Description:
+def speaking(
+    module: ModuleType, model: nn.Module, vocoder: nn.Module | None = None, speaker: int | None = None
+) -> nn.Module:
+    """The graph of a voice: the model file's `Exported`, or the model and a vocoder one after the other.
+
+    Raises:
+        UserError: the model needs a vocoder, or can do without, or the two do not fit.
+    """
+    name = module.__name__.removeprefix("aoide.models.").replace(".", "/")
+    if hasattr(module, "Exported"):
+        if vocoder is not None:
+            raise UserError(f"{name} makes sound by itself; leave the vocoder out")
+        return module.Exported(model)
+    if vocoder is None:
+        raise UserError(f"{name} does not turn text into sound by itself; name a vocoder of its mel: --vocoder RUN")
+    return TwoStage(model, vocoder, speaker)
+
+
+def export_voice(graph: nn.Module, frames: Any, about: About, target: Path, quantise: bool = False) -> Description:
     """Writes the voice folder `target`.
 
     Args:
-        module: the model file, with `Exported`.
-        model: its trained Model.
-        quantise: store and multiply weights in 8 bits: a quarter of the size, and less exact.
+        graph: what `speaking` gives: tokens, lengths, speed, pitch -> the outputs of one of the kinds of voices.
+        frames: the config of the model that makes the sound, with `sample_rate`, `hop` and `n_fft`, or a `mel` that has
+            them.
+        quantise: round weights to 8 bits and store them so: a quarter of the size at the same speed.
 
     Returns:
         What `voice.json` says.
@@ -67,14 +86,11 @@ def export_voice(
             torch.
         MissingExtra: onnx or onnxscript is not installed.
     """
-    if not hasattr(module, "Exported"):
-        name = module.__name__.removeprefix("aoide.models.").replace(".", "/")
-        raise UserError(f"{name} does not turn text into sound by itself, so it cannot become a voice")
     if target.exists():
         raise UserError(f"{target}: exists already; give a new folder, or remove that one")
     if not target.parent.is_dir():
         raise UserError(f"{target}: there is no folder {target.parent}; make it first")
-    wrapper = module.Exported(model).eval()
+    wrapper = (rounded(graph) if quantise else graph).eval()
     examples = _examples(max(about.symbols.values()))
     with torch.inference_mode():
         expected = [[value.numpy() for value in wrapper(*example)] for example in examples]
@@ -83,11 +99,12 @@ def export_voice(
         aside.mkdir()
         kind = _kind(wrapper, len(expected[0]))
         to_onnx(wrapper, examples[0], voice_folder.INPUTS, voice_folder.OUTPUTS[kind], aside / "voice.onnx")
-        description = _describe(model.config, kind, about, aside)
+        description = _describe(frames, kind, about, aside)
         _compare(Runtime(aside), voice_folder.OUTPUTS[kind], examples, expected)
         if quantise:
-            _quantise(aside / "voice.onnx")
+            store_in_8_bits(aside / "voice.onnx")
             description = _rewrite(aside, description)
+            _compare(Runtime(aside), voice_folder.OUTPUTS[kind], examples, expected)
         if not _keeps_company(Runtime(aside), examples[0]):
             description = _rewrite(aside, replace(description, max_batch=1))
         (aside / "card.md").write_text(card(description, about.facts), "utf-8")
@@ -129,7 +146,7 @@ def to_onnx(
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keeps from the user what the exporter says about itself: prints, warnings, and that torchvision is not installed."""
+    """Keeps from the user what the exporter says about itself: prints, warnings, that torchvision is missing."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -233,8 +250,7 @@ def _compare(
 
 
 def _keeps_company(runtime: Runtime, example: Sequence[Tensor]) -> bool:
-    """Whether a sentence sounds the same alone and in a batch. With dynamic 8-bit arithmetic it does not: the scale is
-    that of the batch."""
+    """Whether a sentence sounds the same alone and in a batch."""
     tokens, lengths, speed, pitch = (value.numpy() for value in example)
     requests = [Request(tokens[b, : lengths[b]], float(speed[b]), float(pitch[b])) for b in range(len(tokens))]
     together = runtime.run(requests)
@@ -245,16 +261,3 @@ def _keeps_company(runtime: Runtime, example: Sequence[Tensor]) -> bool:
         if np.max(np.abs(alone.samples - in_batch.samples), initial=0.0) > COMPANY:
             return False
     return True
-
-
-def _quantise(path: Path) -> None:
-    """Rewrites the graph with 8-bit weights in its matrix products, scaled per output channel."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    whole = path.with_name("whole.onnx")
-    quant_pre_process(str(path), str(whole), skip_symbolic_shape=True)
-    quantize_dynamic(
-        str(whole), str(path), per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul"]
-    )
-    whole.unlink()

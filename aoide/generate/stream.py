@@ -7,6 +7,7 @@ onto the clock of the whole. It keeps nothing of the sound, so a book takes no m
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -151,7 +152,7 @@ class Joiner:
         self._tags = tags or {}
         self._sample_rate = sample_rate
         self._speed = speed
-        self._random = np.random.default_rng(seed)
+        self._random = random.Random(seed)
         self._clock = 0  # samples so far
         self._pause = 0.0  # seconds, before the next piece
 

@@ -25,6 +25,15 @@ def token_of_frame(durations: Tensor, frames: int) -> Tensor:
     return (position[None, :, None] >= ends[:, None, :]).sum(2)
 
 
+def longest(durations: Tensor) -> int:
+    """Frames of the longest item of durations (batch, tokens), two at least, in a form that the ONNX exporter can
+    follow.
+    """
+    frames = durations.sum(1).max().clamp(min=2).item()
+    torch._check(frames >= 2)  # the exporter cannot see the number, and treats 0 and 1 apart
+    return frames  # type: ignore[return-value]  # int() around it would end the export
+
+
 def expand(x: Tensor, durations: Tensor, frames: int | None = None) -> tuple[Tensor, Tensor]:
     """Repeats each token for as many frames as it lasts: FastSpeech's length regulator (arXiv:1905.09263, 3.2).
 
@@ -36,7 +45,7 @@ def expand(x: Tensor, durations: Tensor, frames: int | None = None) -> tuple[Ten
     Returns:
         (batch, frames, dim), zero after the end of an item, and the mask (batch, frames) of what lies before it.
     """
-    frames = int(durations.sum(1).max()) if frames is None else frames
+    frames = longest(durations) if frames is None else frames
     token = token_of_frame(durations, frames)
     mask = token < durations.shape[1]
     index = token.clamp(max=durations.shape[1] - 1)[..., None].expand(-1, -1, x.shape[2])

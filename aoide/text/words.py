@@ -61,6 +61,11 @@ class Words:
         """Is the word, or what it is an inflection of, in the lexicon?"""
         return self._inflected(word, "O", None) is not None
 
+    def ambiguous(self, word: str) -> bool:
+        """Is the word said differently as a noun and as a verb?"""
+        entry = self.lexicon.get(word)
+        return entry is not None and len(entry.by_tag) > 0 and entry.of("VERB") != entry.of("NOUN")
+
     # ------------------------------------------------------------------------------------------------------- compounds
 
     def _group(

@@ -23,7 +23,7 @@ HOP, N_FFT = 30, 120
 
 
 class Speaker(nn.Module):
-    """Embeds, mixes neighbours, repeats each token for its duration, and gives a spectrum: what a voice needs, no more."""
+    """Embeds, mixes neighbours, repeats each token for its duration, gives a spectrum: what a voice needs, no more."""
 
     def __init__(self, dim: int = 16, bins: int = N_FFT // 2 + 1) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ def model():
 @pytest.fixture(scope="module")
 def folder(model, tmp_path_factory):
     target = tmp_path_factory.mktemp("exported") / "toy"
-    export.export_voice(MODULE, model, ABOUT, target)
+    export.export_voice(export.speaking(MODULE, model), model.config, ABOUT, target)
     return target
 
 
@@ -104,20 +104,45 @@ def quickly(folder, monkeypatch):
     monkeypatch.setattr(export, "to_onnx", lambda *words: shutil.copy(folder / "voice.onnx", words[-1]))
 
 
-def test_a_quantised_voice_speaks_one_at_a_time(folder, model, tmp_path, quickly):
-    small = export.export_voice(MODULE, model, ABOUT, tmp_path / "small", quantise=True)
+def test_weights_in_8_bits_say_what_the_rounded_weights_say(folder, model, tmp_path):
+    small = export.export_voice(Wrapped(model), model.config, ABOUT, tmp_path / "small", quantise=True)
     plain = Runtime(folder)
-    assert (small.max_batch, plain.description.max_batch) == (1, 16)
+    assert small.max_batch == plain.description.max_batch == 16
     assert small.sha256 != plain.description.sha256
+    assert (tmp_path / "small" / "voice.onnx").stat().st_size < (folder / "voice.onnx").stat().st_size
     request = Request(np.array([0, 43, 44, 69, 0]), 1.0, 0.0)
     one, other = plain.run([request])[0], Runtime(tmp_path / "small").run([request])[0]
     assert np.array_equal(one.durations, other.durations)
     assert 0 < np.abs(one.samples - other.samples).max() < 0.5 * np.abs(one.samples).max()
 
 
+@pytest.mark.slow
+def test_an_acoustic_model_and_a_vocoder_become_one_voice(tmp_path):
+    from dataclasses import replace
+
+    from aoide.models.tts import fastspeech2
+    from aoide.models.vocoder import vocos
+
+    torch.manual_seed(0)
+    mel = replace(fastspeech2.TOY.mel, hop=HOP, n_fft=N_FFT, win=N_FFT)
+    acoustic = fastspeech2.Model(replace(fastspeech2.TOY, symbols=178, mel=mel)).eval()
+    vocoder = vocos.Model(replace(vocos.TOY, mel=mel)).eval()
+    with pytest.raises(UserError, match="has 2 voices"):
+        export.speaking(fastspeech2, acoustic, vocoder)
+    graph = export.speaking(fastspeech2, acoustic, vocoder, speaker=1)
+    told = export.export_voice(graph, vocoder.config, ABOUT, tmp_path / "voice")
+    assert told.kind == "istft"
+    assert told.sample_rate == mel.sample_rate
+    spoken = Runtime(tmp_path / "voice").run([Request(np.array([0, 43, 44, 69, 0]), 1.0, 0.0)])[0]
+    assert len(spoken.samples) == spoken.durations.sum() * told.hop
+    other = vocos.Model(replace(vocos.TOY, mel=replace(mel, fmin=50.0)))
+    with pytest.raises(UserError, match=r"fmin=0.*fmin=50"):
+        export.speaking(fastspeech2, acoustic, other, speaker=1)
+
+
 def refused(tmp_path, module=MODULE, model=None, target="toy"):
     with pytest.raises(UserError) as caught:
-        export.export_voice(module, model, ABOUT, tmp_path / target)
+        export.export_voice(export.speaking(module, model), model.config, ABOUT, tmp_path / target)
     assert not [path for path in tmp_path.iterdir() if path.name != "there"]
     return str(caught.value)
 

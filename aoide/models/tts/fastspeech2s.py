@@ -29,7 +29,7 @@ from aoide import trace
 from aoide.nn import sourcefilter
 from aoide.nn.attention import AttentionBlock
 from aoide.nn.convnext import ConvNeXtBlock
-from aoide.nn.lengths import mask_from_lengths, token_of_frame
+from aoide.nn.lengths import longest, mask_from_lengths, token_of_frame
 from aoide.objectives import regression
 from aoide.objectives.regression import masked_l1
 
@@ -101,8 +101,7 @@ def expand(x: Tensor, durations: Tensor) -> tuple[Tensor, Tensor]:
     token's length.
     """
     ends = durations.cumsum(dim=1)  # (batch, tokens)
-    count = ends[:, -1].max().item()
-    torch._check(count > 1)  # tells the exporter what it cannot see: that the number of frames is ordinary
+    count = longest(durations)
     frames = torch.arange(count, device=x.device)
     mask = frames < ends[:, -1:]
     owner = token_of_frame(durations, count).clamp(max=durations.shape[1] - 1)  # (batch, frames)

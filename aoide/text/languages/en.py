@@ -52,7 +52,7 @@ class FrontEnd:
         found = self._calm(tokens(normalize(sentence)))
         if not any(not token.is_mark for token in found):
             return ""
-        tags = self._tagger(found)
+        tags = homographs.correct(found, self._tagger(found), self._words.ambiguous)
         return self._words.say(found, tags, homographs.settle(found, tags))
 
     def _calm(self, found: list[Token]) -> list[Token]:
