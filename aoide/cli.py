@@ -83,7 +83,10 @@ def _run(arguments: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     command.parser(parser)
-    chosen, unknown = parser.parse_known_args(rest)
+    try:  # options and words in any order: train R.yaml --steps 9 model.dim=8
+        chosen, unknown = parser.parse_known_intermixed_args(rest)
+    except TypeError:  # argparse cannot do that where a verb takes all the rest as it is
+        chosen, unknown = parser.parse_known_args(rest)
     if unknown:
         options = re.findall(r"(?<![\w-])--[a-z][a-z-]*", parser.format_help())
         guess = near(unknown[0].partition("=")[0], options) if unknown[0].startswith("--") else ""

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 WHERE_DEBIAN_PUTS_IT = (Path("/usr/share/asterisk/sounds"), Path("/usr/share/doc/asterisk-core-sounds-en"))
-WORDS = range(5, 26)  # as long as the sentences that the voices speak
+WORDS = range(5, 26)  # as long as the sentences that the voices speak; spelt-out letters are no words
 
 
 def recordings(folders: list[Path] | None, count: int) -> list[tuple[Path, str]]:
@@ -29,4 +29,8 @@ def transcripts(path: Path) -> dict[str, str]:
     with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
         pairs = (re.match(r"([\w-]+): (.+)", line) for line in lines)
         texts = {pair[1]: pair[2].strip() for pair in pairs if pair}
-    return {name: text for name, text in texts.items() if len(text.split()) in WORDS and "[" not in text}
+    return {name: text for name, text in texts.items() if words(text) in WORDS and "[" not in text}
+
+
+def words(text: str) -> int:
+    return len(re.findall(r"[A-Za-z']{2,}|\bI\b|\ba\b", text))

@@ -82,6 +82,11 @@ def test_unknown_option_names_the_near_ones(aoide):
     assert refused(aoide("say", "Hi.", "there."), "'there.'")
 
 
+def test_options_and_words_stand_in_any_order(aoide):
+    outcome = aoide("train", "nowhere.yaml", "model.dim=8", "--steps", "9", "optimiser.lr=1")
+    assert refused(outcome, "nowhere.yaml: no such file")
+
+
 def test_wrong_values_are_one_line(aoide):
     assert refused(aoide("say", "Hi.", "--speed", "fast"), "--speed", "fast")
     assert refused(aoide("say", "Hi.", "-o", "-", "--format", "aiff"), "--format", "aiff")
@@ -178,13 +183,13 @@ def test_json_needs_no_file(aoide, voice, tmp_path):
 
 
 def shell(*words, **settings):
-    return subprocess.run([sys.executable, "-m", "aoide.cli", *words], capture_output=True, **settings)
+    return subprocess.run([sys.executable, "-m", "aoide.cli", *words], capture_output=True, check=True, **settings)
 
 
 @pytest.mark.parametrize(("form", "magic"), [(None, b"RIFF"), ("mp3", None), ("flac", b"fLaC"), ("opus", b"OggS")])
 def test_say_to_standard_output(voice, form, magic, tmp_path):
     words = ["say", "-", "--voice", voice, "-o", "-"] + (["--format", form] if form else [])
-    done = shell(*words, input=TEXT.encode(), check=True)
+    done = shell(*words, input=TEXT.encode())
     assert done.stderr == b"" and (magic is None or done.stdout.startswith(magic))
     (tmp_path / f"x.{form or 'wav'}").write_bytes(done.stdout)
     assert sound_files.read(tmp_path / f"x.{form or 'wav'}").seconds > 1

@@ -51,7 +51,18 @@ def test_signatures():
 
 VERBS = {
     "doctor": [],
-    "export": ["RUN", "--output", "--name", "--language", "--licence", "--summary", "--quantise", "--no-ema"],
+    "export": [
+        "RUN",
+        "--output",
+        "--vocoder",
+        "--speaker",
+        "--name",
+        "--language",
+        "--licence",
+        "--summary",
+        "--quantise",
+        "--no-ema",
+    ],  # fmt: skip
     "models": ["NAME"],
     "say": ["TEXT", "--file", "--output", "--voice", "--speed", "--pitch", "--seed", "--json", "--format", "--threads"],
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -50,7 +51,9 @@ def test_recipe_trains_two_steps(path: Path, tmp_path: Path) -> None:
     small = at_toy_width(recipe.read(path), tmp_path)
     outcome = loop.train(small, tmp_path / "run")
     assert outcome.step == 2 and not (tmp_path / "run" / "skipped.jsonl").exists()
+    before = torch.get_rng_state()
     module, model, resolved = checkpoint.load_model(tmp_path / "run")
+    assert torch.equal(torch.get_rng_state(), before)
     assert module is small.module and not model.training
     assert resolved == replace(small, where=str(tmp_path / "run" / "checkpoints" / "step-000002" / "config.yaml"))
 
@@ -194,6 +197,19 @@ def test_differences() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ the real thing
+
+
+def test_critics_begin_in_the_middle_of_a_run_that_accumulates(tmp_path: Path) -> None:
+    small = at_toy_width(recipe.read(ROOT / "recipes" / "vocoder" / "vocos-asterisk.yaml"), tmp_path)
+    small = replace(
+        small,
+        objective=replace(small.objective, warmup=2),
+        loop=replace(small.loop, steps=4, accumulate=3),
+        data=replace(small.data, segment_seconds=0.01, batch_seconds=0.015),
+    )
+    assert loop.train(small, tmp_path / "run").finished
+    lines = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert [line["step"] for line in lines if "critic/period" in line] == [3, 4]
 
 
 def test_real_data_go_on_in_the_middle_of_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ import torch
 
 from aoide.text.lexicon import Lexicon
 from aoide.text.normalize import normalize
-from aoide.text.tagger import BITS, TAGS, features, pack
+from aoide.text.tagger import BITS, OF_THE_WORD, TAGS, features, pack
 from aoide.text.tokens import Token, spans
 
 COARSE = {
@@ -101,7 +101,7 @@ def examples(lines: list[Line], heteronyms: set[str], others: float) -> tuple[to
     """(features, tags, does it matter) of all tokens that matter and of a share of the others."""
     rng = np.random.default_rng(1)
     rows, tags, weighty = [], [], []
-    known: dict[str, tuple[int, int, int, int, int]] = {}
+    known: dict[str, tuple[int, ...]] = {}
     for _, _, _, tokens in lines:
         matter = np.array([matters(token, heteronyms) for token, _ in tokens])
         keep = matter | (rng.random(len(tokens)) < others)
@@ -111,7 +111,6 @@ def examples(lines: list[Line], heteronyms: set[str], others: float) -> tuple[to
     return torch.from_numpy(np.concatenate(rows)), torch.tensor(tags), torch.from_numpy(np.concatenate(weighty))
 
 
-OF_THE_WORD = torch.tensor([i in (0, 5, 6, 8, 9, 10, 13, 14) for i in range(15)])  # features that see the word itself
 NOTHING = 0  # the row that stands for a feature that is not to be seen
 
 
@@ -131,7 +130,7 @@ def train(
         for chosen in torch.randperm(len(tags), generator=generator).split(batch):
             x, y = rows[chosen].long(), tags[chosen]
             blind = torch.rand(len(y), 1, generator=generator) < blindness
-            x = torch.where(blind & OF_THE_WORD, NOTHING, x)
+            x = torch.where(blind & torch.tensor(OF_THE_WORD), NOTHING, x)
             scores = torch.nn.functional.embedding_bag(x, weights, mode="sum")
             error = scores.softmax(1)
             total -= float(error[torch.arange(len(y)), y].log().sum())

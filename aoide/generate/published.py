@@ -7,6 +7,7 @@ source/<anything>.safetensors    the weights (or .bin, .pt, .pth, .ckpt: read as
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,7 +69,9 @@ def _read_weights(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles of other versions: either it reads them, or it fails below
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except Exception as error:  # on bytes that are no weights the unpickler fails with whatever comes of them

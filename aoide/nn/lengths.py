@@ -40,7 +40,7 @@ def expand(x: Tensor, durations: Tensor, frames: int | None = None) -> tuple[Ten
     Args:
         x: (batch, tokens, dim).
         durations: (batch, tokens) int64 frames, at padded tokens 0.
-        frames: frames of the result; the longest item's unless given. Longer items are cut.
+        frames: frames of the result; unless given those of the `longest` item. Longer items are cut.
 
     Returns:
         (batch, frames, dim), zero after the end of an item, and the mask (batch, frames) of what lies before it.

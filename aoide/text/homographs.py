@@ -72,7 +72,7 @@ def _is_verb(here: Around) -> bool | None:
     if before in _SUBJECTS and here[offset - 1] not in ("of", "for", "between"):
         return True
     plural = before in _PLURALS or (before.endswith("s") and not before.endswith(("ss", "'s", "us")) and len(before) > 3)
-    if plural and here.tag(offset) in ("NN", "NNP") and here[1] in _GOES_ON:
+    if plural and not here.tag(offset).startswith("VB") and here[1] in _GOES_ON:
         return True if here[1] in _OBJECTS or not here[0].endswith("s") else None
     if before in ("", ",", ":", ";") and here[1] in _DETERMINERS and not here[0].endswith("s"):
         return True if before == "" or here[1] in ("the", "your") else None
@@ -223,7 +223,8 @@ def _used(here: Around) -> str | None:
     if here[-1] in _BE:  # she is used to work (jˈust) -- the tool is used to cut (jˈuzd)
         person = here[-2] in ("i", "he", "she", "we", "they", "you", "who") or here[-1].startswith(("i'", "he'", "she'", "we'", "they'", "you'"))
         return "jˈust" if person or here[2].endswith("ing") or here[2] in _OBJECTS else "jˈuzd"
-    return "jˈust" if here.tag(-1) in ("PRP", "NN", "NNP", "RB", "VB", "VBD") or here[-1] in ("get", "got", "who", "that") else "jˈuzd"
+    habit = here.tag(-1) in ("PRP", "RB") or here[-1] in ("get", "gets", "got", "become", "became", "who") or here.tag(0) == "VBD"
+    return "jˈust" if habit else "jˈuzd"
 
 
 def _bases(here: Around) -> str:

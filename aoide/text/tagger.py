@@ -20,7 +20,7 @@ TAGS = ("O", "NN", "NNP", "JJ", "RB", "VB", "VBP", "VBD", "VBN", "IN", "DT", "PR
 BITS = 15  # of the hash: 32,768 rows of weights
 MAGIC = b"AOIDETAG"
 
-_FACTORS = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F], np.uint32)
+_FACTORS = np.array([0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F], np.uint32)
 
 
 class Tagger:
@@ -31,7 +31,7 @@ class Tagger:
         if data[: len(MAGIC)] != MAGIC:
             raise ValueError(f"{path} is not a tagger: it should start with {MAGIC.decode()}")
         self._weights = np.frombuffer(zlib.decompress(data[len(MAGIC) :]), np.int8).reshape(2**BITS, len(TAGS))
-        self._hashes: dict[str, tuple[int, int, int, int, int]] = {}
+        self._hashes: dict[str, tuple[int, ...]] = {}
 
     def __call__(self, tokens: Sequence[Token]) -> list[str]:
         """One tag per token."""
@@ -48,36 +48,49 @@ def pack(weights: np.ndarray) -> bytes:
     return MAGIC + zlib.compress(np.ascontiguousarray(weights, np.int8).tobytes(), 9)
 
 
-def features(tokens: Sequence[Token], known: dict[str, tuple[int, int, int, int, int]]) -> np.ndarray:
-    """The rows of weights that speak for each token: int64 (tokens, features). `known` remembers the hashes of words."""
-    nothing = (0, 0, 0, 0, 0)
-    rows = [nothing, nothing, *(known.get(t.text) or _hashes(t.text, known) for t in tokens), nothing, nothing]
-    table = np.array(rows, np.uint32).T
-    two_before, before, here, after, two_after = (table[:, i : i + len(tokens)] for i in range(5))
-    place = np.array([1 if i == 0 else 2 if t.joined else 3 for i, t in enumerate(tokens)], np.uint32)
-    word, three, two, shape, start = here
-    combined = (
-        _mix(1, word),
-        _mix(2, before[0]),
-        _mix(3, after[0]),
-        _mix(4, two_before[0]),
-        _mix(5, two_after[0]),
-        _mix(6, before[0], word),
-        _mix(7, word, after[0]),
-        _mix(8, before[0], after[0]),
-        _mix(9, three),
-        _mix(10, two),
-        _mix(11, shape, place),
-        _mix(12, before[1]),
-        _mix(13, after[1]),
-        _mix(14, two, before[3], place),
-        _mix(15, start, two),
-    )
-    return np.stack(combined, axis=1).astype(np.int64)
+# Each feature is a hash of up to three things: (offset from the word, what of that word) with these kinds of things.
+_WORD, _THREE, _TWO, _SHAPE, _START, _PLACE, _NOTHING = range(7)
+_FEATURES = (
+    ((0, _WORD),),
+    ((-1, _WORD),),
+    ((1, _WORD),),
+    ((-2, _WORD),),
+    ((2, _WORD),),
+    ((-1, _WORD), (0, _WORD)),
+    ((0, _WORD), (1, _WORD)),
+    ((-1, _WORD), (1, _WORD)),
+    ((0, _THREE),),
+    ((0, _TWO),),
+    ((0, _SHAPE), (0, _PLACE)),
+    ((-1, _THREE),),
+    ((1, _THREE),),
+    ((0, _TWO), (-1, _SHAPE), (0, _PLACE)),
+    ((0, _START), (0, _TWO)),
+)
+OF_THE_WORD = tuple(any(offset == 0 and what != _PLACE for offset, what in parts) for parts in _FEATURES)
+_PADDED = [(*parts, *((0, _NOTHING),) * (3 - len(parts))) for parts in _FEATURES]
+_OFFSETS = np.array([[offset + 2 for offset, _ in parts] for parts in _PADDED]).T[:, :, None]  # (3, features, 1)
+_KINDS = np.array([[what for _, what in parts] for parts in _PADDED]).T[:, :, None]
+_SEEDS = (np.arange(1, len(_FEATURES) + 1, dtype=np.uint32) * np.uint32(0x9E3779B1))[:, None]
 
 
-def _hashes(word: str, known: dict[str, tuple[int, int, int, int, int]]) -> tuple[int, int, int, int, int]:
-    """Of the word in lower case, its last three and two letters, its shape, its first two letters."""
+def features(tokens: Sequence[Token], known: dict[str, tuple[int, ...]]) -> np.ndarray:
+    """The rows of weights that speak for each token: (tokens, features). `known` remembers the hashes of words."""
+    outside = (0, 0, 0, 0, 0, 0, 0)
+    rows = [known.get(token.text) or _hashes(token.text, known) for token in tokens]
+    table = np.array([outside, outside, *rows, outside, outside], np.uint32).T
+    table[_PLACE, 2:-2] = [1 if i == 0 else 2 if token.joined else 3 for i, token in enumerate(tokens)]
+    place = np.arange(len(tokens))
+    mixed = np.repeat(_SEEDS, len(tokens), axis=1)
+    for kinds, offsets, factor in zip(_KINDS, _OFFSETS, _FACTORS, strict=True):
+        mixed ^= table[kinds, offsets + place]
+        mixed *= factor  # wraps around
+        mixed ^= mixed >> np.uint32(15)
+    return (mixed >> np.uint32(32 - BITS)).T
+
+
+def _hashes(word: str, known: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """Of the word in lower case, its last three and two letters, its shape, its first two letters; see `_FEATURES`."""
     lower = word.lower()
     if word.islower():
         shape = 1
@@ -88,15 +101,7 @@ def _hashes(word: str, known: dict[str, tuple[int, int, int, int, int]]) -> tupl
     else:
         shape = 5 if word.isalpha() else 6
     crc = zlib.crc32
-    found = (crc(lower.encode()), crc(lower[-3:].encode()), crc(lower[-2:].encode()), shape, crc(lower[:2].encode()))
+    found = (*(crc(part.encode()) for part in (lower, lower[-3:], lower[-2:])), shape, crc(lower[:2].encode()), 0, 0)
     known[word] = found
     return found
 
-
-def _mix(kind: int, *parts: np.ndarray) -> np.ndarray:
-    """One hash per token of several numbers and of the kind of feature; the products wrap around."""
-    mixed = np.full(parts[0].shape, kind * 0x9E3779B1 & 0xFFFFFFFF, np.uint32)
-    for factor, part in zip(_FACTORS, parts, strict=False):
-        mixed = (mixed ^ part) * factor
-        mixed ^= mixed >> np.uint32(15)
-    return mixed >> np.uint32(32 - BITS)

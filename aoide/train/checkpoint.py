@@ -24,6 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from aoide import config
@@ -246,7 +247,8 @@ def load_model(path: str | Path, ema: bool = True) -> tuple[ModuleType, nn.Modul
     state = _read_state(folder)
     recipe = recipes.from_dict(config.read_yaml(folder / "config.yaml"), str(folder / "config.yaml"))
     name = "ema" if ema and state["average"] else state["model"]
-    model = recipe.module.Model(recipe.model)
+    with torch.random.fork_rng([]):  # the first weights, which the saved ones replace, draw from the caller's generator
+        model = recipe.module.Model(recipe.model)
     fill(model, _read_tensors(folder / f"{name}.safetensors"), str(folder / f"{name}.safetensors"))
     return recipe.module, model.eval(), recipe
 

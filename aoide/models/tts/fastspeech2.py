@@ -44,7 +44,7 @@ class Config:
 
     symbols: int = 178  # size of the phoneme table, with padding
     speakers: int | None = None  # voices told apart by an embedding; null = one voice
-    mel: MelConfig = field(default_factory=MelConfig)
+    mel: MelConfig = field(default_factory=lambda: MelConfig(floor=1e-7))  # as Vocos reads it
     dim: int = 256
     heads: int = 2
     hidden: int = 1024  # channels inside a block's convolutions
@@ -56,7 +56,7 @@ class Config:
     predictor_kernel: int = 3
     predictor_dropout: float = 0.5
     pitch: Scale = Scale(mean=5.3, deviation=0.3)  # ln Hz: 200 Hz, 5 semitones
-    energy: Scale = Scale(mean=1.5, deviation=2.0)  # ln of the spectrum's length
+    energy: Scale = Scale(mean=3.0, deviation=2.0)  # ln of the spectrum's length: speech at usual level
     aligner: int | None = 128  # width of the learned aligner; null = the corpus gives durations
     postnet: int | None = None  # channels of the post-net; null = none
     leaky_padding: bool = False  # let padding be heard by its neighbours, as the published code does in a batch
@@ -261,15 +261,11 @@ class EnergyLoss:
 
 
 def mel_loss(output: Output, batch: Batch) -> Tensor:
-    """The absolute difference of predicted and real mel."""
-    return masked_l1(output.mel, batch["mel"], output.frame_mask)
-
-
-def coarse_mel_loss(output: Output, batch: Batch) -> Tensor:
-    """The same before the post-net; 0 in a model that has none."""
-    if output.coarse_mel is None:
-        return output.mel.new_zeros(())
-    return masked_l1(output.coarse_mel, batch["mel"], output.frame_mask)
+    """The absolute difference of predicted and real mel; before a post-net, where there is one, and after it."""
+    loss = masked_l1(output.mel, batch["mel"], output.frame_mask)
+    if output.coarse_mel is not None:
+        loss = loss + masked_l1(output.coarse_mel, batch["mel"], output.frame_mask)
+    return loss
 
 
 def duration_loss(output: Output, batch: Batch) -> Tensor:
@@ -293,7 +289,6 @@ def binarisation_loss(output: Output, batch: Batch) -> Tensor:
 
 LOSSES = {
     "mel": mel_loss,
-    "coarse_mel": coarse_mel_loss,
     "duration": duration_loss,
     "pitch": PitchLoss,
     "energy": EnergyLoss,
