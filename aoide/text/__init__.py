@@ -37,7 +37,7 @@ class FrontEnd(Protocol):
         """
 
 
-def languages() -> list[str]:
+def names() -> list[str]:
     """The names of the front ends, by their files."""
     return sorted(path.stem for path in (Path(__file__).parent / "languages").glob("[!_]*.py"))
 
@@ -51,8 +51,8 @@ def frontend(language: str) -> FrontEnd:
         MissingExtra: it needs a package that is not installed.
     """
     name, _, variant = language.partition("/")
-    if name not in languages():
-        guess = near(language, languages()) or f" there are {', '.join(languages())}"
+    if name not in names():
+        guess = near(language, names()) or f" there are {', '.join(names())}"
         raise UserError(f"no language {language!r};{guess} (espeak/{name} asks espeak-ng for it)")
     module = importlib.import_module(f"aoide.text.languages.{name}")
     made: FrontEnd = module.FrontEnd(variant) if variant else module.FrontEnd()

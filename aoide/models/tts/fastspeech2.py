@@ -295,8 +295,8 @@ LOSSES = {
     "forward_sum": forward_sum_loss,
     "bin": binarisation_loss,
 }
-TRAINING = regression.Config(weights={**dict.fromkeys(LOSSES, 1.0), "bin": 0.1})  # bin: more keeps the aligner from learning
-TOY = Config(
+TRAINING = regression.Config(weights={**dict.fromkeys(LOSSES, 1.0), "bin": 0.1})  # bin: more keeps the aligner from
+learning TOY = Config(
     symbols=20, speakers=2, mel=MelConfig(sample_rate=2400, n_fft=64, hop=30, win=64, n_mels=8, fmax=1200), dim=16,
     hidden=20, kernels=(3, 1), encoder_layers=1, decoder_layers=1, predictor_hidden=12, aligner=12, postnet=10,
 )  # fmt: skip
