@@ -36,7 +36,7 @@ def _list() -> None:
     from aoide.models import find
 
     spoken = {name: folder.read(voices.find(name)) for name in voices.names()}
-    models = {name: _page(name).partition("\n")[0] for name in find.names()}
+    models = {name: _file(name).read_text("utf-8").partition("\n")[0].strip('"') for name in find.names()}
     width = max(map(len, [*spoken, *models]), default=0)
     print("voices (speak at once: aoide say --voice NAME)")
     for name, about in spoken.items():
@@ -49,7 +49,10 @@ def _list() -> None:
 
 def _page(name: str) -> str:
     """The docstring of a model file, which is its page; the file is read and not imported, so torch is not needed."""
+    return ast.get_docstring(ast.parse(_file(name).read_text("utf-8"))) or "(no description)"
+
+
+def _file(name: str) -> Path:
     from aoide.models import find
 
-    path = Path(find.__file__).parent / f"{name}.py"
-    return ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "(no description)"
+    return Path(find.__file__).parent / f"{name}.py"

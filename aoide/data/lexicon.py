@@ -70,7 +70,7 @@ class LexiconData:
         self.training, self.held_out = np.flatnonzero(~held), np.flatnonzero(held)
         self._lengths = np.array([len(word) for word, _ in self.words])
         self._letters = _table([letters.encode(word) for word, _ in self.words])
-        self._tokens = _table([[_NUMBER[sound] for sound in sounds] for _, sounds in self.words])
+        self._tokens = _table([[_NUMBER[sound] for sound in letters.sounds(said)] for _, said in self.words])
         self._epoch = self._taken = 0  # the place: epoch, and batches of all ranks that were handed out in it
 
     def batches(self, seed: int | torch.Generator, rank: int = 0, world: int = 1) -> Iterator[Batch]:
@@ -135,9 +135,9 @@ def pairs(lexicon: Lexicon, longest: int) -> list[tuple[str, str]]:
         plain = word.lower()
         if not (word[1:].islower() and 2 < len(word) <= longest and set(plain) <= set(letters.LETTERS)):
             continue
-        sounds = entry.default
-        if set(sounds) <= set(letters.SOUNDS) and len(sounds) <= letters.SLOTS * len(word):
-            found[plain] = sounds
+        sounds = letters.sounds(entry.default)
+        if _NUMBER.keys() >= set(sounds) and len(sounds) < letters.SLOTS * len(word):
+            found[plain] = entry.default
     return sorted(found.items())
 
 

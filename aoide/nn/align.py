@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aoide import trace
+from aoide.config import UserError
 from aoide.nn.conv import Conv1d
 from aoide.nn.lengths import token_of_frame
 
@@ -61,7 +62,7 @@ class Aligner(nn.Module):
         """text (batch, tokens, text_dim), mel (batch, frames, mels), masks with True = real -> `Alignment`.
 
         Raises:
-            ValueError: an item has fewer frames than tokens.
+            UserError: an item has fewer frames than tokens.
         """
         scores = self.scores(text, mel, token_mask, frame_mask)
         durations = monotonic_search(scores, token_mask.sum(1), frame_mask.sum(1))
@@ -145,12 +146,15 @@ def monotonic_search(scores: Tensor, token_lengths: Tensor, frame_lengths: Tenso
         (batch, tokens) int64 frames on the device of `scores`, at least 1 at real tokens; each item sums to its frames.
 
     Raises:
-        ValueError: an item has fewer frames than tokens.
+        UserError: an item has fewer frames than tokens.
     """
     tokens, frames = token_lengths.cpu().numpy(), frame_lengths.cpu().numpy()
     if (short := np.flatnonzero(frames < tokens)).size:
         i = short[0]
-        raise ValueError(f"item {i} has {frames[i]} frames for {tokens[i]} tokens: each token needs at least one")
+        raise UserError(
+            f"item {i} of the batch has {frames[i]} frames for {tokens[i]} tokens, and each token needs one: "
+            "its text is not what is said, or the hop is too long"
+        )
     moved = _forward(scores.detach().float().cpu().numpy())
     return torch.from_numpy(_backward(moved, tokens, frames)).to(scores.device)
 

@@ -1,17 +1,26 @@
 """Words that no lexicon knows: a small network reads their letters (models/g2p/letters.py, recipes/g2p/letters-en.yaml).
 
-Each letter has three slots in which the network writes sounds or nothing; what stands in the slots, less repetitions and
-nothings, is the pronunciation (connectionist temporal classification).
+Each letter has two slots in which the network writes sounds or nothing; what stands in the slots, less repetitions and
+nothings, is the pronunciation (connectionist temporal classification). A vowel and its stress are one sound here: the
+network cannot write the one and forget the other.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
 
+from aoide.text.phonemes import PRIMARY, SECONDARY
+
 LETTERS = "'abcdefghijklmnopqrstuvwxyz"  # 1, 2, ... as the network's input; 0 is padding
-SOUNDS = "AIOWYæɑɔəɛɜɪʊʌᵊᵻiubdfhjklmnpstvwzðŋɡɹʃʒʤʧθTˈˌ"  # 1, 2, ... as its output; 0 is "nothing here"
-SLOTS = 3  # per letter: x in *fix* is k, s; u in *fuse* j, ˈ, u
+_CONSONANTS = "bdfhjklmnpstvwzðŋɡɹʃʒʤʧθT"
+_VOWELS = "AIOWYæɑɔəɛɜɪʊʌᵊᵻiu"
+SOUNDS = (*_CONSONANTS, *(stress + vowel for stress in ("", PRIMARY, SECONDARY) for vowel in _VOWELS))
+"""1, 2, ... as the network's output; 0 is "nothing here"."""
+SLOTS = 2  # per letter: x in *fix* is k and s
 LONGEST = 32  # letters; longer strings are read in pieces
+
+_SOUND = re.compile(f"[{PRIMARY}{SECONDARY}]?.")
 
 
 class Letters:
@@ -50,6 +59,11 @@ class Letters:
 def encode(word: str) -> np.ndarray:
     """The numbers of the letters, int64 (letters,); what is no letter is read as an apostrophe, which is silent."""
     return np.array([max(LETTERS.find(letter), 0) + 1 for letter in word], np.int64)
+
+
+def sounds(phonemes: str) -> list[str]:
+    """The phonemes in units of `SOUNDS`: fˈɪks -> f, ˈɪ, k, s. What the network cannot write comes out as it is."""
+    return _SOUND.findall(phonemes)
 
 
 def decode(scores: np.ndarray) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from aoide import trace
+from aoide.config import UserError
 from aoide.nn import align
 from aoide.nn.lengths import mask_from_lengths
 
@@ -62,7 +63,7 @@ def test_as_many_frames_as_tokens_leave_no_choice() -> None:
 
 
 def test_fewer_frames_than_tokens_are_an_error() -> None:
-    with pytest.raises(ValueError, match="item 1 has 1 frames for 2 tokens"):
+    with pytest.raises(UserError, match="item 1 of the batch has 1 frames for 2 tokens"):
         align.monotonic_search(_scores(), TOKENS, torch.tensor([9, 1, 5]))
 
 

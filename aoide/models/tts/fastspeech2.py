@@ -151,12 +151,13 @@ class Model(nn.Module):
             speaker: (batch,) int64, for a model of several.
 
         Raises:
-            ValueError: an item has fewer frames than tokens, or durations are needed and nothing tells them.
+            UserError: an item has fewer frames than tokens, or there is no aligner and no durations are given.
+            ValueError: f0 or energy without what tells the durations, or no speaker for a model of several.
         """
         scores = None
         if durations is None and mel is not None:
             if self.aligner is None:
-                raise ValueError("this model has no aligner (model.aligner is null): the corpus must give durations")
+                raise UserError("this model has no aligner (model.aligner is null), so the corpus must give durations")
             if frame_mask is None:
                 frame_mask = torch.ones(mel.shape[:2], dtype=torch.bool, device=mel.device)
             scores, durations = self.aligner(self.embed(tokens), mel, token_mask, frame_mask)
@@ -295,8 +296,8 @@ LOSSES = {
     "forward_sum": forward_sum_loss,
     "bin": binarisation_loss,
 }
-TRAINING = regression.Config(weights={**dict.fromkeys(LOSSES, 1.0), "bin": 0.1})  # bin: more keeps the aligner from
-learning TOY = Config(
+TRAINING = regression.Config(weights={**dict.fromkeys(LOSSES, 1.0), "bin": 0.1})  # bin: see nn/align.py
+TOY = Config(
     symbols=20, speakers=2, mel=MelConfig(sample_rate=2400, n_fft=64, hop=30, win=64, n_mels=8, fmax=1200), dim=16,
     hidden=20, kernels=(3, 1), encoder_layers=1, decoder_layers=1, predictor_hidden=12, aligner=12, postnet=10,
 )  # fmt: skip
