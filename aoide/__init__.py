@@ -53,11 +53,11 @@ def load(name: str | os.PathLike[str], source: str | os.PathLike[str] | None = N
     name = os.fspath(name)
     if source is not None:
         return _load_model(name, Path(source))
-    if any((Path(name) / part).exists() for part in ("checkpoints", "state.json")):
-        return _load_run(Path(name))
     from aoide import voices
     from aoide.models import find
 
+    if name not in voices.names() and _is_run(Path(name)):
+        return _load_run(Path(name))
     if name in find.names():
         from aoide.config import UserError
 
@@ -75,7 +75,7 @@ def _load_model(name: str, source: Path) -> Any:
     from aoide.models import find
 
     module = find.find(name)
-    if not any((source / part).exists() for part in ("checkpoints", "state.json")):
+    if not _is_run(source):
         from aoide.generate import published
 
         return published.load(name, module, source)
@@ -87,6 +87,11 @@ def _load_model(name: str, source: Path) -> Any:
             f"{source}: holds a {type(model).__module__.removeprefix('aoide.models.').replace('.', '/')}, not a {name}"
         )
     return model
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether it looks like a run or a checkpoint of `aoide train`."""
+    return any((folder / part).exists() for part in ("checkpoints", "state.json"))
 
 
 def _load_run(run: Path) -> Any:

@@ -77,11 +77,7 @@ def test_page_runs_with_its_slow_blocks(page: Path, folder: Path) -> None:
 def run(page: list[Block], folder: Path) -> None:
     names: dict[str, object] = {"__name__": "__main__"}
     for block in page:
-        if (
-            block.language not in ("python", "console")
-            or "install" in block.words
-            or ("gpu" in block.words and not gpu())
-        ):
+        if block.language not in ("python", "console") or block.words & NOT_RUN or ("gpu" in block.words and not gpu()):
             continue
         if block.language == "python":
             code = compile("\n" * (block.line - 1) + block.text, str(block.page), "exec")
@@ -95,15 +91,14 @@ def run_command(command: str, printed: list[str], block: Block, folder: Path) ->
     """Runs a command with the `aoide` of this Python; it must print the lines that the page shows, in order."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     shell = ["bash", "-euo", "pipefail", "-c", command]
-    done = subprocess.run(
-        shell, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{block.place}: {command}\n{done.stdout}{done.stderr}"
-    lines = iter((done.stdout + done.stderr).splitlines())
+    together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}  # in the order in which a person sees them
+    done = subprocess.run(shell, cwd=folder, env=os.environ | {"PATH": path}, text=True, check=False, **together)
+    assert done.returncode == 0, f"{block.place}: {command}\n{done.stdout}"
+    lines = iter(done.stdout.splitlines())
     for expected in printed:
         pattern = ".*".join(re.escape(part) for part in expected.rstrip().split("..."))
         assert any(re.fullmatch(pattern, line.rstrip()) for line in lines), (
-            f"{block.place}: {command}\nexpected the line: {expected}\n{done.stdout}{done.stderr}"
+            f"{block.place}: {command}\nexpected the line: {expected}\n{done.stdout}"
         )
 
 

@@ -1,7 +1,7 @@
 """Put a trained out-of-vocabulary network into the package, and say how well it reads words that it has not seen.
 
-    aoide train recipes/g2p/letters-en.yaml
-    python tools/make_letters.py runs/letters-en -o aoide/text/data/en-letters.onnx
+aoide train recipes/g2p/letters-en.yaml
+python tools/make_letters.py runs/letters-en -o aoide/text/data/en-letters.onnx
 """
 
 import argparse

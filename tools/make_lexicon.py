@@ -2,9 +2,9 @@
 
     python tools/make_lexicon.py us_gold.json.gz us_silver.json.gz -o aoide/text/data/en-lexicon.bin
 
-The layers (Apache-2.0, https://github.com/hexgrad/misaki) also come in the assets folder of hibari-tts. What changes: the
-tapped t and the glottal stop are written as the voices know them (T, t), and a machine-made entry that a checked one hides
-is left out.
+The layers (Apache-2.0, https://github.com/hexgrad/misaki) also come in the assets folder of hibari-tts. What changes:
+the tapped t and the glottal stop are written as the voices know them (T, t), and a machine-made entry that a checked
+one hides is left out.
 """
 
 import argparse

@@ -4,9 +4,9 @@
         -o aoide/text/data/en-tagger.bin
 
 Text: the examples and glosses of WordNet 3.0 (Debian `wordnet-base`). Tags: the perceptron tagger of hibari-tts
-(Apache-2.0), which is the voice's teacher, so that both read alike; where it calls a word a noun in an example that WordNet
-gives for a verb of that name, or the other way round, WordNet is believed. Lines that stand in the voice's reading list
-(recipes/tts/sentences-en.txt.gz) are held out, so that the agreement measured there is honest.
+(Apache-2.0), which is the voice's teacher, so that both read alike; where it calls a word a noun in an example that
+WordNet gives for a verb of that name, or the other way round, WordNet is believed. Lines that stand in the voice's
+reading list (recipes/tts/sentences-en.txt.gz) are held out, so that the agreement measured there is honest.
 """
 
 import argparse
@@ -26,10 +26,11 @@ from aoide.text.tagger import BITS, OF_THE_WORD, TAGS, features, pack
 from aoide.text.tokens import Token, spans
 
 COARSE = {
-    "NNS": "NN", "NNPS": "NNP", "JJR": "JJ", "JJS": "JJ", "AFX": "JJ", "RBR": "RB", "RBS": "RB", "RP": "RB", "WRB": "RB",
-    "EX": "RB", "VBZ": "VB", "VBG": "VB", "TO": "IN", "WDT": "IN", "PDT": "DT", "PRP$": "PRP", "WP": "PRP", "WP$": "PRP",
+    "NNS": "NN", "NNPS": "NNP", "JJR": "JJ", "JJS": "JJ", "AFX": "JJ", "RBR": "RB", "RBS": "RB", "RP": "RB",
+    "WRB": "RB", "EX": "RB", "VBZ": "VB", "VBG": "VB", "TO": "IN", "WDT": "IN", "PDT": "DT", "PRP$": "PRP",
+    "WP": "PRP", "WP$": "PRP",
 } | {tag: tag for tag in TAGS}  # fmt: skip
-LITTLE = frozenset("a by in that used am".split())  # said differently as another part of speech
+LITTLE = frozenset(("a", "by", "in", "that", "used", "am"))  # said differently as another part of speech
 Line = tuple[bool, str, list[str], list[tuple[Token, str]]]  # held out, part, words of the example, tokens with tags
 
 
@@ -115,7 +116,12 @@ NOTHING = 0  # the row that stands for a feature that is not to be seen
 
 
 def train(
-    rows: torch.Tensor, tags: torch.Tensor, epochs: int = 4, rate: float = 0.1, batch: int = 4096, blindness: float = 0.4
+    rows: torch.Tensor,
+    tags: torch.Tensor,
+    epochs: int = 4,
+    rate: float = 0.1,
+    batch: int = 4096,
+    blindness: float = 0.4,
 ) -> np.ndarray:
     """Softmax regression by Adagrad; the weights in 8 bits.
 
@@ -158,7 +164,9 @@ def main() -> None:
     parser.add_argument("--tags", type=Path, help="keep the teacher's tags in this file, or take them from there")
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
-    heteronyms = {word for word, entry in Lexicon(args.lexicon).items() if set(entry.by_tag) - {"None"} and entry.trusted}
+    heteronyms = {
+        word for word, entry in Lexicon(args.lexicon).items() if set(entry.by_tag) - {"None"} and entry.trusted
+    }
     if args.tags and args.tags.exists():
         kept = map(json.loads, args.tags.read_text("utf-8").splitlines())
         lines = [(a, b, c, [(Token(*token), tag) for token, tag in d]) for a, b, c, d in kept]

@@ -4,9 +4,9 @@
       kind: lexicon
       batch_words: 256
 
-Words of like length come together. Which words an epoch's batches hold follows from the seed and the number of the epoch
-alone, so the place in the middle of a run is one number. A word is held out by a hash of its spelling: it stays so
-whatever else the lexicon learns.
+Words of like length come together. Which words an epoch's batches hold follows from the seed and the number of the
+epoch alone, so the place in the middle of a run is one number. A word is held out by a hash of its spelling: it stays
+so whatever else the lexicon learns.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ class LexiconData:
         """
         if state["words"] != len(self.words):
             raise UserError(
-                f"the lexicon had {state['words']} words when the checkpoint was written and has {len(self.words)} now: "
-                "begin a new run from its weights (--from)"
+                f"the lexicon had {state['words']} words when the checkpoint was written and has {len(self.words)} "
+                "now: begin a new run from its weights (--from)"
             )
         self._epoch, self._taken = state["epoch"], state["taken"]
 
@@ -129,7 +129,7 @@ class LexiconData:
 
 
 def pairs(lexicon: Lexicon, longest: int) -> list[tuple[str, str]]:
-    """(word in lower case, how it is said) of every entry that is one word of plain letters; initialisms are no words."""
+    """(word in lower case, how it is said) of every entry that is one word of plain letters and no initialism."""
     found = {}
     for word, entry in lexicon.items():
         plain = word.lower()
@@ -151,4 +151,5 @@ def _table(rows: Sequence[Sequence[int] | np.ndarray]) -> np.ndarray:
 
 def _trimmed(rows: np.ndarray) -> np.ndarray:
     """Without the columns at the end that are all padding, int64."""
-    return rows[:, : int(rows.any(0).nonzero()[0][-1]) + 1].astype(np.int64)
+    longest = int(np.count_nonzero(rows, axis=1).max())
+    return rows[:, :longest].astype(np.int64)

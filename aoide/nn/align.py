@@ -6,12 +6,17 @@ comes to agree with the hard one, the binarisation loss (the likelihood of the b
 the diagonal makes the first steps easy. The best path, found by Viterbi search, gives the durations.
 
 Badlani et al. 2021, "One TTS Alignment To Rule Them All" (arXiv:2108.10447); its losses and search are those of JETS
-(Lim et al. 2022, arXiv:2203.16852), parity in tests/parity/test_fastspeech2.py. Three things differ, since they decide
-how soon it learns. On 28 minutes of speech with known durations, after 100 steps, the median error of a boundary is 19
-ms so; it is 156 ms where scores are not normalised after the prior is added, as in the published code (CTC's blank then
-outweighs the tokens), and 225 ms with a binarisation loss of full weight from the first step (it cements the first
-guess: give it a weight of 0.1). With convolutions over the text, as published, the alignment often settles one token
-beside the truth.
+(Lim et al. 2022, arXiv:2203.16852), parity in tests/parity/test_fastspeech2.py. Three things differ from the published
+code, since they decide how soon it learns: the scores are normalised after the prior is added (else CTC's blank
+outweighs the tokens), a token's code comes from the token alone, and the binarisation loss gets little weight. Median
+error of a boundary, in ms, on 8 minutes of speech with known durations, batches of 16 clips:
+
+    after steps                                100    200
+    as here, binarisation loss weighted 0.1     19     19
+    scores not normalised after the prior      131     44
+    convolution over three tokens               44     19
+    binarisation loss weighted 1               231
+    forward sum without the blank              231
 """
 
 from __future__ import annotations
@@ -45,7 +50,7 @@ class Aligner(nn.Module):
     """Finds the durations of tokens in a mel.
 
     A token's code comes from the token alone: with its neighbours in view it can take the sound of one of them for its
-    own, and the whole alignment settles one token beside the truth.
+    own.
 
     Args:
         text_dim: width of the tokens' codes.

@@ -1,8 +1,8 @@
 """Connectionist temporal classification: a network fills slots with symbols or nothing, the loss sums over all ways.
 
-The target may be written into the slots in many ways: in order, each symbol once or several slots long, nothings between
-(and needed between two equal symbols). The loss is minus the log of the probability of all these ways together, per
-symbol of the target. Decoding takes the best of each slot, then leaves out repetitions and nothings.
+The target may be written into the slots in many ways: in order, each symbol once or several slots long, nothings
+between (and needed between two equal symbols). The loss is minus the log of the probability of all these ways
+together, per symbol of the target. Decoding takes the best of each slot, then leaves out repetitions and nothings.
 
 Source: Graves et al. 2006, "Connectionist Temporal Classification". A model's output must have `scores` (batch, slots,
 symbols + 1), class 0 = nothing, and `slot_mask` (batch, slots); the batch `tokens` and `token_mask` (batch, tokens).

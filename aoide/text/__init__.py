@@ -4,8 +4,8 @@
     for sentence in front.sentences(text):
         print(front.phonemize(sentence))
 
-A front end is a file: `frontend("en")` is the class `FrontEnd` of aoide/text/languages/en.py. What comes after a stroke is
-for the file to understand: `frontend("espeak/de")` is German by espeak-ng.
+A front end is a file: `frontend("en")` is the class `FrontEnd` of aoide/text/languages/en.py. What comes after a
+stroke is for the file to understand: `frontend("espeak/de")` is German by espeak-ng.
 """
 
 from __future__ import annotations

@@ -1,33 +1,36 @@
 """Words that are spelt alike and said differently: what their neighbours say about them.
 
-The tagger knows what is likely; the rules here know what is certain. Two kinds: `correct` mends tags where the words around
-leave no choice between noun and verb (to record, a record), `settle` fixes words that the part of speech does not tell
-apart (the metal lead, the bass guitar, what I read yesterday).
+The tagger knows what is likely; the rules here know what is certain. Two kinds: `correct` mends tags where the words
+around leave no choice between noun and verb (to record, a record), `settle` fixes words that the part of speech does
+not tell apart (the metal lead, the bass guitar, what I read yesterday).
 """
 
 from collections.abc import Callable, Sequence
 
+from aoide.text import tables
 from aoide.text.tokens import Token
 
-_MODALS = frozenset(
+_MODALS = tables.words(
     "will would can could shall should may might must cannot can't won't wouldn't couldn't shouldn't mustn't mightn't do don't "
     "doesn't didn't does did let's please i'll you'll he'll she'll we'll they'll it'll i'd you'd he'd she'd we'd they'd "
-    "gonna wanna gotta".split()
+    "gonna wanna gotta"
 )
-_SUBJECTS = frozenset("i you we they".split())
-_THIRD = frozenset("he she it who".split())
-_ADVERBS = frozenset("not never always also only ever still just really even often usually sometimes then now".split())
-_DETERMINERS = frozenset("the a an my your its our their no any every each another whose some this".split())
-_PREPOSITIONS = frozenset("of in for with by from at on under without into through during".split())
-_OBJECTS = frozenset("the a an him them it us me you his her their my our your its this that these those each".split())
-_PLURALS = frozenset("people police men women children folk they we".split())
-_GOES_ON = _OBJECTS | frozenset("with against when if to about from over through at as for on around down up".split())
-_PREPOSITION_TO = frozenset(
+_SUBJECTS = tables.words("i you we they")
+_THIRD = tables.words("he she it who")
+_ADVERBS = tables.words("not never always also only ever still just really even often usually sometimes then now")
+_DETERMINERS = tables.words("the a an my your its our their no any every each another whose some this")
+_PREPOSITIONS = tables.words("of in for with by from at on under without into through during")
+_OBJECTS = tables.words("the a an him them it us me you his her their my our your its this that these those each")
+_PLURALS = tables.words("people police men women children folk they we")
+_GOES_ON = _OBJECTS | tables.words("with against when if to about from over through at as for on around down up")
+_PREPOSITION_TO = tables.words(
     "led leads leading due subject according response addition close contrary amount back key reaction compared exposed prone "
-    "related prior similar down up next return reference".split()
+    "related prior similar down up next return reference"
 )
-_BE = frozenset("is are was were be been being am i'm you're he's she's it's we're they're isn't aren't wasn't weren't".split())
-_HAVE = frozenset("has have had having i've you've we've they've haven't hasn't hadn't he'd she'd i'd they'd we'd".split())
+_BE = tables.words(
+    "is are was were be been being am i'm you're he's she's it's we're they're isn't aren't wasn't weren't"
+)
+_HAVE = tables.words("has have had having i've you've we've they've haven't hasn't hadn't he'd she'd i'd they'd we'd")
 
 
 class Around:
@@ -71,7 +74,9 @@ def _is_verb(here: Around) -> bool | None:
         return True
     if before in _SUBJECTS and here[offset - 1] not in ("of", "for", "between"):
         return True
-    plural = before in _PLURALS or (before.endswith("s") and not before.endswith(("ss", "'s", "us")) and len(before) > 3)
+    plural = before in _PLURALS or (
+        before.endswith("s") and not before.endswith(("ss", "'s", "us")) and len(before) > 3
+    )
     if plural and not here.tag(offset).startswith("VB") and here[1] in _GOES_ON:
         return True if here[1] in _OBJECTS or not here[0].endswith("s") else None
     if before in ("", ",", ":", ";") and here[1] in _DETERMINERS and not here[0].endswith("s"):
@@ -102,7 +107,7 @@ def correct(tokens: Sequence[Token], tags: Sequence[str], ambiguous: Callable[[s
     return mended
 
 
-# ------------------------------------------------------------------------------------------------- words one by one
+# ---------------------------------------------------------------------------------------------------- words one by one
 
 _METAL = (
     "pipe pipes poisoning paint paints pencil pencils zinc copper tin mercury bullet bullets metal metals ore acid toxic gasoline "
@@ -112,7 +117,9 @@ _ON_STAGE = (
     "music broadcast broadcasts show shows concert performance performances audience album recording recordings event events "
     "coverage stream streaming television tv radio video chat feed version theater theatre action updates stage"
 )
-_LIVING = "animal animals wire wires bait ammunition rounds lobster fish birth births cell cells oak oysters virus specimen"
+_LIVING = (
+    "animal animals wire wires bait ammunition rounds lobster fish birth births cell cells oak oysters virus specimen"
+)
 
 
 def _read(here: Around) -> str:
@@ -136,22 +143,34 @@ def _read(here: Around) -> str:
 
 def _lead(here: Around) -> str | None:
     verb = here.tag(0).startswith("VB") and here.before() != 0 and here[here.before()] in _MODALS | {"to"} | _SUBJECTS
-    metal = here[1] in _METAL.split() or not verb and here.near(_METAL) or here[-1] == "of" and here[-2] in ("made", "piece", "sheet")
+    metal = (
+        here[1] in _METAL.split()
+        or not verb
+        and here.near(_METAL)
+        or here[-1] == "of"
+        and here[-2] in ("made", "piece", "sheet")
+    )
     return "lˈɛd" if metal else None
 
 
 def _live(here: Around) -> str | None:
     staged = (
         here[1] in (_ON_STAGE + " " + _LIVING).split()
-        or here[-1] in ("broadcast", "televised", "streamed", "aired", "recorded", "performed", "play", "played", "sang")
-        or here[-1] in _BE and here[1] in ("on", "from", "at", "now", "", ".", "again")
+        or here[-1]
+        in ("broadcast", "televised", "streamed", "aired", "recorded", "performed", "play", "played", "sang")
+        or here[-1] in _BE
+        and here[1] in ("on", "from", "at", "now", "", ".", "again")
         or here[-1] in ("a", "the", "go", "going", "went", "goes")
     )
     return "lˈIv" if staged and here[-1] not in ("to", "we", "i", "they", "you") else None
 
 
 def _wind(here: Around) -> str | None:
-    return "wˈInd" if here[-1] not in _DETERMINERS and here.tag(-1) in ("NN", "NNP", "PRP") and here[1] in _GOES_ON - {"at"} else None
+    return (
+        "wˈInd"
+        if here[-1] not in _DETERMINERS and here.tag(-1) in ("NN", "NNP", "PRP") and here[1] in _GOES_ON - {"at"}
+        else None
+    )
 
 
 def _wound(here: Around) -> str | None:
@@ -177,31 +196,60 @@ def _bow(here: Around) -> str | None:
 
 
 def _row(here: Around) -> str | None:
-    quarrel = here[-1] in ("a", "blazing", "furious", "political", "family") and here[1] in ("with", "about", "over", "between")
+    quarrel = here[-1] in ("a", "blazing", "furious", "political", "family") and here[1] in (
+        "with",
+        "about",
+        "over",
+        "between",
+    )
     return "ɹˈW" if quarrel else None
 
 
 def _minute(here: Around) -> str | None:
     small = "traces trace amount amounts quantity quantities particle particles detail details difference differences scale cracks"
-    return "mInˈut" if here[1] in small.split() or here[-1] in ("very", "so", "too", "extremely", "in") and here[1] == "detail" else None
+    return (
+        "mInˈut"
+        if here[1] in small.split() or here[-1] in ("very", "so", "too", "extremely", "in") and here[1] == "detail"
+        else None
+    )
 
 
 def _dove(here: Around) -> str | None:
-    plunged = here[1] in ("into", "in", "under", "off", "down", "for", "headfirst", "straight", "deep", "through", "from")
+    plunged = here[1] in (
+        "into",
+        "in",
+        "under",
+        "off",
+        "down",
+        "for",
+        "headfirst",
+        "straight",
+        "deep",
+        "through",
+        "from",
+    )
     return "dˈOv" if plunged and (here[-1] in _SUBJECTS | _THIRD or here.tag(-1) == "NNP") else None
 
 
 def _does(here: Around) -> str | None:
-    return "dˈOz" if here.near("bucks deer fawns stags buck", 4) and here[-1] in ("and", "two", "three", "the", "or") else None
+    return (
+        "dˈOz"
+        if here.near("bucks deer fawns stags buck", 4) and here[-1] in ("and", "two", "three", "the", "or")
+        else None
+    )
 
 
 def _resume(here: Around) -> str | None:
-    noun = here[-1] in _DETERMINERS | {"his", "her"} or here.tag(-1) == "JJ" and here[-2] in _DETERMINERS | {"his", "her"}
+    noun = (
+        here[-1] in _DETERMINERS | {"his", "her"} or here.tag(-1) == "JJ" and here[-2] in _DETERMINERS | {"his", "her"}
+    )
     return "ɹˈɛzəmˌA" if noun else None
 
 
 def _invalid(here: Around) -> str | None:
-    noun = here[-1] in ("an", "the", "this", "poor") and (here.tag(1).startswith("VB") or here[1] in ("", ".", ",", "in", "who") or here[1] in _BE)
+    noun = here[-1] in ("an", "the", "this", "poor") and (
+        here.tag(1).startswith("VB") or here[1] in ("", ".", ",", "in", "who") or here[1] in _BE
+    )
     return "ˈɪnvəlɪd" if noun else "ɪnvˈælɪd"
 
 
@@ -213,7 +261,11 @@ def _content(here: Around) -> str | None:
 def _close(here: Around) -> str | None:
     if here[1] == "to" and here[here.before()] not in _MODALS | {"to"} or here[1] == "by":
         return "klˈOs"
-    shutting = here.tag(-1) == "NN" and here[-1].endswith("s") and here[1] in ("at", "the", "for", "early", "late", "in", "down", "on")
+    shutting = (
+        here.tag(-1) == "NN"
+        and here[-1].endswith("s")
+        and here[1] in ("at", "the", "for", "early", "late", "in", "down", "on")
+    )
     return "klˈOz" if shutting else None
 
 
@@ -221,9 +273,15 @@ def _used(here: Around) -> str | None:
     if here[1] != "to":
         return None
     if here[-1] in _BE:  # she is used to work (jˈust) -- the tool is used to cut (jˈuzd)
-        person = here[-2] in ("i", "he", "she", "we", "they", "you", "who") or here[-1].startswith(("i'", "he'", "she'", "we'", "they'", "you'"))
+        person = here[-2] in ("i", "he", "she", "we", "they", "you", "who") or here[-1].startswith(
+            ("i'", "he'", "she'", "we'", "they'", "you'")
+        )
         return "jˈust" if person or here[2].endswith("ing") or here[2] in _OBJECTS else "jˈuzd"
-    habit = here.tag(-1) in ("PRP", "RB") or here[-1] in ("get", "gets", "got", "become", "became", "who") or here.tag(0) == "VBD"
+    habit = (
+        here.tag(-1) in ("PRP", "RB")
+        or here[-1] in ("get", "gets", "got", "become", "became", "who")
+        or here.tag(0) == "VBD"
+    )
     return "jˈust" if habit else "jˈuzd"
 
 

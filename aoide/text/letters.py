@@ -1,4 +1,5 @@
-"""Words that no lexicon knows: a small network reads their letters (models/g2p/letters.py, recipes/g2p/letters-en.yaml).
+"""Words that no lexicon knows: a small network reads their letters (models/g2p/letters.py,
+recipes/g2p/letters-en.yaml).
 
 Each letter has two slots in which the network writes sounds or nothing; what stands in the slots, less repetitions and
 nothings, is the pronunciation (connectionist temporal classification). A vowel and its stress are one sound here: the
@@ -7,6 +8,7 @@ network cannot write the one and forget the other.
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +30,7 @@ class Letters:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._session = None
+        self._session: Any = None  # onnxruntime.InferenceSession
         self._known: dict[str, str] = {}
 
     def __call__(self, word: str) -> str:

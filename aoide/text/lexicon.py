@@ -1,13 +1,13 @@
 """The pronunciation lexicon: 180,000 words in one file that is searched without being parsed.
 
-File: b"AOIDELEX", the length of the index (4 bytes, little end first), the index (JSON, deflated), then the blocks. A block
-is 8 kB of sorted lines `word TAB value`, deflated by itself, so that a first sentence unpacks the dozen blocks that it
-needs and nothing else. The index holds the first word and the packed size of each block, and the symbols that the bytes
-0x80 and up stand for.
+File: b"AOIDELEX", the length of the index (4 bytes, little end first), the index (JSON, deflated), then the blocks. A
+block is 8 kB of sorted lines `word TAB value`, deflated by itself, so that a first sentence unpacks the dozen blocks
+that it needs and nothing else. The index holds the first word and the packed size of each block, and the symbols that
+the bytes 0x80 and up stand for.
 
-Value: the phonemes; where the part of speech decides, `default|VERB=...|NOUN=...`, and `NOUN=` with nothing behind it says
-that the word is spelt as that part of speech (US, IT). A leading `~` marks the second, machine-made layer of the misaki
-lexicon, which is not to be trusted with names.
+Value: the phonemes; where the part of speech decides, `default|VERB=...|NOUN=...`, and `NOUN=` with nothing behind it
+says that the word is spelt as that part of speech (US, IT). A leading `~` marks the second, machine-made layer of the
+misaki lexicon, which is not to be trusted with names.
 """
 
 import bisect

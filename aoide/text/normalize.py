@@ -1,10 +1,12 @@
 """Written English -> the words that a person says, with six punctuation marks: . , ! ? ; :
 
-    normalize("Dr. Smith paid $3.20 at 9:30am.")  ->  "Doctor Smith paid three dollars and twenty cents at nine thirty A.M."
+    normalize("Dr. Smith paid $3.20 at 9:30am.")  ->  "Doctor Smith paid three dollars and twenty cents at nine thirty
+    A.M."
 
-What stays as it is: the case of letters, words in capitals (NASA, FBI: whether they are read or spelt is for the lexicon to
-say), letters with full stops (U.S., A.M.: spelt), hyphens and apostrophes inside words. Quotation marks fall silent,
-brackets and dashes become commas, emoji vanish. Letters of another script than Latin are an error that says who reads them.
+What stays as it is: the case of letters, words in capitals (NASA, FBI: whether they are read or spelt is for the
+lexicon to say), letters with full stops (U.S., A.M.: spelt), hyphens and apostrophes inside words. Quotation marks
+fall silent, brackets and dashes become commas, emoji vanish. Letters of another script than Latin are an error that
+says who reads them.
 """
 
 import re
@@ -13,7 +15,7 @@ import unicodedata
 from aoide.config import UserError
 from aoide.text import numbers, quantities, tables
 
-# ---------------------------------------------------------------------------------------------------- characters
+# ---------------------------------------------------------------------------------------------------------- characters
 
 _CHARACTERS = {
     **dict.fromkeys("‘’‚‛`´ʼ′＇", "'"),
@@ -72,8 +74,8 @@ _EXTRAS = {
 def clean(text: str) -> str:
     """Plain characters only: ASCII, and the symbols that have a reading.
 
-    Curly quotes are straightened, accents taken off (the lexicon has none), wide and stylised letters made plain, digits
-    of all scripts made 0-9, single Greek letters named, emoji and everything without a reading dropped.
+    Curly quotes are straightened, accents taken off (the lexicon has none), wide and stylised letters made plain,
+    digits of all scripts made 0-9, single Greek letters named, emoji and everything without a reading dropped.
 
     Raises:
         UserError: letters of a script that this front end cannot read; names them and the extra that reads them.
@@ -114,7 +116,9 @@ def _refuse_foreign(text: str) -> None:
     foreign = [
         c
         for c in text
-        if not c.isascii() and c not in "μΩ" and unicodedata.category(c) in ("Ll", "Lu", "Lt", "Lo")
+        if not c.isascii()
+        and c not in "μΩ"
+        and unicodedata.category(c) in ("Ll", "Lu", "Lt", "Lo")
         and not unicodedata.name(c, "").startswith(("LATIN", "FEMININE", "MASCULINE"))
     ]
     if not foreign:
@@ -124,8 +128,8 @@ def _refuse_foreign(text: str) -> None:
     name, extra, language = _EXTRAS.get(script, (script.title(), "espeak", "its language"))
     shown = ", ".join(dict.fromkeys(words[:3]))[:60]
     raise UserError(
-        f"the English front end cannot read {shown} ({name} letters): pip install 'aoide[{extra}]' for the front end that "
-        f"reads {language}, or write it in Latin letters"
+        f"the English front end cannot read {shown} ({name} letters): pip install 'aoide[{extra}]' for the front end "
+        f"that reads {language}, or write it in Latin letters"
     )
 
 
@@ -138,8 +142,10 @@ _ADDRESS = re.compile(
     rf"|(?P<domain>\b(?:[A-Za-z0-9][A-Za-z0-9-]*\.)+(?:{_DOMAINS})\b(?:/[^\s<>\"]*[^\s<>\".,;:!?')\]])?)(?![.]\w)"
     r"|(?<![\w@])@(?P<handle>[A-Za-z]\w*)|(?<![\w&#])\#(?P<tag>[A-Za-z]\w*)"
 )
-_ADDRESS_MARKS = {".": "dot", "/": "slash", "-": "dash", "_": "underscore", "@": "at", ":": "colon", "?": "question mark",
-                  "=": "equals", "&": "and", "#": "hash", "+": "plus", "~": "tilde", "%": "percent"}  # fmt: skip
+_ADDRESS_MARKS = {
+    ".": "dot", "/": "slash", "-": "dash", "_": "underscore", "@": "at", ":": "colon", "?": "question mark", "=": "equals",
+    "&": "and", "#": "hash", "+": "plus", "~": "tilde", "%": "percent",
+}  # fmt: skip
 _ADDRESS_PARTS = re.compile(r"\d+|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\w\s]|_")
 
 
@@ -164,7 +170,7 @@ def _camel_words(name: str) -> str:
     return " ".join(_ADDRESS_PARTS.findall(name)).replace("_ ", "")
 
 
-# ---------------------------------------------------------------------------------------------------- short forms
+# --------------------------------------------------------------------------------------------------------- short forms
 
 _SHORT_FORMS = "|".join(map(re.escape, sorted(tables.SHORT_FORMS, key=len, reverse=True)))
 _SHORT_FORM = re.compile(rf"(?<![\w/])(?<!\d )(?:{_SHORT_FORMS})(?![\w/])|(?<![\w/])w/(?=\w)")
@@ -172,8 +178,8 @@ _BARE_TITLE = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|St|Mt)(?= [A-Z])")
 _DOTTED = re.compile(r"(?<![\w.])[A-Za-z](?:\.[A-Za-z])+\b\.?(?!\w)")
 _INITIALS = re.compile(r"\b[A-Z]\.(?: ?[A-Z]\.)*(?= [A-Z][a-z])")
 _STOPPED = re.compile(r"(?<![.\w])([A-Za-z]+)\.(?![A-Za-z])")
-_ALWAYS_TITLES = frozenset("Mr Mrs Ms Messrs Dr Prof".split())
-_CAREFUL = frozenset("max est ext".split())  # in capitals these are names
+_ALWAYS_TITLES = tables.words("Mr Mrs Ms Messrs Dr Prof")
+_CAREFUL = tables.words("max est ext")  # in capitals these are names
 _AFTER_DAY = re.compile(rf",? (?:\d|at |to |[-–] |{'|'.join(tables.MONTHS.values())})")
 
 
@@ -247,7 +253,7 @@ def _roman(numeral: str) -> int:
     return sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0], strict=True))
 
 
-# ------------------------------------------------------------------------------------------- symbols and punctuation
+# --------------------------------------------------------------------------------------------- symbols and punctuation
 
 _SMILEY = re.compile(r"(?<!\S)[:;=8][-o']?[()\[\]dDpP/\\|*]+(?!\S)")
 _POWER = re.compile(r"\^(two|three)\b")
@@ -286,6 +292,7 @@ def normalize(text: str) -> str:
         UserError: letters of a script that English does not use.
     """
     text = clean(text)
+    comma = text.endswith(",")
     stopped = text.rstrip("\"' )]").endswith((".", "…"))
     if not text.isalpha():
         text = _ADDRESS.sub(_read_address, text.replace("+/-", "±"))
@@ -297,4 +304,6 @@ def normalize(text: str) -> str:
         text = _symbols(quantities.read(text))
         text = _MARKS.sub(_marks, _DASH.sub(", ", text))
     text = " ".join(text.split()).lstrip(",.;:?! ")
+    if text.endswith(",") and not comma:
+        text = text[:-1]  # where a bracket was closed
     return text + "." if stopped and text and text[-1] not in _STRENGTH else text

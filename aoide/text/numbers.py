@@ -4,11 +4,11 @@ Every function takes a number as it is written in digits and gives lower-case wo
 """
 
 ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-TENS = ["", "", *"twenty thirty forty fifty sixty seventy eighty ninety".split()]
-SCALES = ["", *"thousand million billion trillion quadrillion quintillion sextillion septillion octillion".split()]
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
+    "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+SCALES = ("", "thousand", "million", "billion", "trillion", "quadrillion", "quintillion", "sextillion", "septillion")
 LARGEST = 10 ** (3 * len(SCALES)) - 1  # from here on a number is read digit by digit
 
 _ORDINALS = {
@@ -48,11 +48,8 @@ def ordinal(number: int) -> str:
 def as_ordinal(words: str) -> str:
     """The last word of a number as an ordinal: twenty three -> twenty third."""
     head, space, last = words.rpartition(" ")
-    if last in _ORDINALS:
-        last = _ORDINALS[last]
-    else:
-        last = (last[:-1] + "ie" if last.endswith("y") else last) + "th"
-    return head + space + last
+    regular = (last[:-1] + "ie" if last.endswith("y") else last) + "th"
+    return head + space + _ORDINALS.get(last, regular)
 
 
 def year(number: int) -> str:
@@ -71,7 +68,7 @@ def pair(number: int) -> str:
 
 
 def hundreds(number: int) -> str:
-    """A three-digit number as rooms and routes are read: 101 -> one oh one, 370 -> three seventy, 400 -> four hundred."""
+    """A three-digit number as rooms are read: 101 -> one oh one, 370 -> three seventy, 400 -> four hundred."""
     first, rest = divmod(number, 100)
     return cardinal(number) if rest == 0 or not 0 < first < 10 else f"{ONES[first]} {pair(rest)}"
 
@@ -82,7 +79,7 @@ def digits(text: str, zero: str = "zero") -> str:
 
 
 def decimal(text: str) -> str:
-    """A number with or without a fraction: 3.14 -> three point one four; 0.50 -> zero point five zero; .5 -> point five."""
+    """With or without a fraction: 3.14 -> three point one four; 0.50 -> zero point five zero; .5 -> point five."""
     whole, point, fraction = text.replace(",", "").partition(".")
     words = whole_number(whole) if whole else ""
     return f"{words} point {digits(fraction)}".strip() if point and fraction else words
@@ -102,7 +99,8 @@ def plural(words: str) -> str:
 
 def fraction(above: int, below: int) -> str:
     """3/4 -> three quarters; 1/2 -> one half; 5/100 -> five hundredths."""
-    one, many = _FRACTIONS.get(below) or (ordinal(below).removeprefix("one "), ordinal(below).removeprefix("one ") + "s")
+    part = ordinal(below).removeprefix("one ")
+    one, many = _FRACTIONS.get(below, (part, part + "s"))
     return f"{cardinal(above)} {one if above == 1 else many}"
 
 

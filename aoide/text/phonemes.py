@@ -1,9 +1,9 @@
 """The phoneme alphabet, and where stress is written.
 
 One character is one sound. The alphabet is the one of the misaki lexicon and of the voices of the Kokoro family
-(Apache-2.0), of which five letters are worth knowing: A I O W Y are the diphthongs of *face, price, goat, mouth, choice*,
-T is the tapped t of *city*, ᵊ the schwa that almost vanishes in *table*, ᵻ the vowel of the ending in *houses*, and ɐ the
-article *a*. Primary ˈ and secondary ˌ stress stand directly before the vowel: həlˈO.
+(Apache-2.0), of which five letters are worth knowing: A I O W Y are the diphthongs of *face, price, goat, mouth,
+choice*, T is the tapped t of *city*, ᵊ the schwa that almost vanishes in *table*, ᵻ the vowel of the ending in
+*houses*, and ɐ the article *a*. Primary ˈ and secondary ˌ stress stand directly before the vowel: həlˈO.
 """
 
 # The number of each symbol is fixed by the voices that were trained on it; 0 is the silence at both ends.

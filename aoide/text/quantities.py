@@ -1,8 +1,9 @@
-"""Everything with a digit in it, as a person says it: money, dates, times, telephone numbers, measures, versions, ranges.
+"""Everything with a digit in it, as a person says it: money, dates, times, telephone numbers, measures, versions,
+ranges.
 
-`read(text)` walks over the text once. Where something numeric begins, the rules are tried in order and the first that has
-an answer takes its piece; what a rule has said is not looked at again. A rule is a pattern and a function from its match
-to the words, or to None: "not mine".
+`read(text)` walks over the text once. Where something numeric begins, the rules are tried in order and the first that
+has an answer takes its piece; what a rule has said is not looked at again. A rule is a pattern and a function from its
+match to the words, or to None: "not mine".
 """
 
 import re
@@ -16,7 +17,13 @@ _SIGNS = {"": "", "-": "minus ", "−": "minus ", "+": "plus ", "±": "plus or m
 _END = r"(?![A-Za-z\d])"
 _BIG = r"(?:hundred|thousand|million|billion|trillion|bn|mn|tn|[kKmMbBT])"
 _PER = r"(?:/(?P<per>[A-Za-z]+)(?:\^?(?P<power>[23]))?)?"
-_MONTH = r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
+_MONTH = (
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
+    r"|Nov(?:ember)?|Dec(?:ember)?)"
+)
+_YEAR_AFTER = r"(?:,?\s+(?P<year>\d{4})(?!\d|\.\d|,\d))?"
+_CODES = r"(?:USD|EUR|GBP|JPY|INR|RUB|BTC|KRW)"
+_LANDS = r"(?:US|AU|CA|NZ|HK|[ACSR])"
 
 Reading = Callable[[re.Match[str]], str | None]
 _RULES: list[tuple[re.Pattern[str], Reading]] = []
@@ -32,7 +39,7 @@ def _rule(pattern: str) -> Callable[[Reading], Reading]:
     return add
 
 
-# ---------------------------------------------------------------------------------------------------- dates and times
+# ----------------------------------------------------------------------------------------------------- dates and times
 
 
 def date(year: str | None, month: int, day: int, *, day_first: bool = False) -> str | None:
@@ -50,7 +57,7 @@ def _year(digits: str) -> str:
     return numbers.year(int(digits))
 
 
-@_rule(r"(\d{4})-(\d{2})-(\d{2})(?:T(?=\d{2}:))?(?!\d)")
+@_rule(r"(\d{4})-(\d{2})-(\d{2})(?:T(?=\d{2}:)|(?!\d))")
 def _iso_date(m: re.Match[str]) -> str | None:
     said = date(m[1], int(m[2]), int(m[3]))
     return said and said + (", " if m[0].endswith("T") else "")
@@ -67,7 +74,7 @@ def _european_date(m: re.Match[str]) -> str | None:
     return date(m[3], int(m[2]), int(m[1]))
 
 
-@_rule(rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<month>{_MONTH})\b\.?(?:,?\s+(?P<year>\d{{4}})(?!\d|\.\d|,\d))?")
+@_rule(rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<month>{_MONTH})\b\.?{_YEAR_AFTER}")
 def _day_month(m: re.Match[str]) -> str | None:
     month = list(tables.MONTHS).index(m["month"][:3].lower()) + 1
     said = date(m["year"], month, int(m["day"]), day_first=True)
@@ -118,7 +125,7 @@ def _ratio(m: re.Match[str]) -> str:
     return f"{numbers.cardinal(int(m[1]))} to {numbers.cardinal(int(m[2]))}"
 
 
-# ------------------------------------------------------------------------------------------------------- codes, one by one
+# --------------------------------------------------------------------------------------------------- codes, one by one
 
 
 @_rule(r"(?P<country>\+?1[-. ])?(?:\((\d{3})\)\s?|(\d{3})[-. ])(\d{3})[-. ](\d{4})(?![-.]?\d)")
@@ -146,13 +153,13 @@ def _version(m: re.Match[str]) -> str:
     return f"version {words}" if m["v"] or m["short"] else words
 
 
-# ---------------------------------------------------------------------------------------------------------------- money
+# --------------------------------------------------------------------------------------------------------------- money
 
 _MONEY_TAIL = rf"(?:(?P<gap>[\s-]?)(?P<big>{_BIG})(?![A-Za-z]))?"
 
 
 @_rule(
-    rf"{SIGN}(?P<land>US|AU|CA|NZ|HK|A|C|S|R)?(?P<symbol>[$£€¥₹₩₽₿]|Rs\.?)\s?(?P<number>{NUMBER})"
+    rf"{SIGN}(?P<land>{_LANDS})?(?P<symbol>[$£€¥₹₩₽₿]|Rs\.?)\s?(?P<number>{NUMBER})"
     rf"(?:\s?[-–]\s?(?P=symbol)?(?P<to>{NUMBER}))?{_MONEY_TAIL}{_PER}(?P<joined>(?=-[A-Za-z]))?"
 )
 def _money(m: re.Match[str]) -> str:
@@ -160,12 +167,12 @@ def _money(m: re.Match[str]) -> str:
 
 
 @_rule(
-    rf"{SIGN}(?P<code>USD|EUR|GBP|JPY|INR|RUB|BTC|KRW)\s?(?P<number>{NUMBER})(?P<to>)(?P<land>)(?P<joined>(?!))?(?P<per>)"
+    rf"{SIGN}(?P<code>{_CODES})\s?(?P<number>{NUMBER})(?P<to>)(?P<land>)(?P<joined>(?!))?(?P<per>)"
     rf"{_MONEY_TAIL}{_END}"
 )
 @_rule(
     rf"{SIGN}(?P<number>{NUMBER})(?P<to>)(?P<land>)(?P<joined>(?!))?(?P<per>){_MONEY_TAIL}\s?"
-    rf"(?P<code>[$£€¥₹₩₽₿](?!\d)|(?:USD|EUR|GBP|JPY|INR|RUB|BTC|KRW)\b)"
+    rf"(?P<code>[$£€¥₹₩₽₿](?!\d)|{_CODES}\b)"
 )
 def _money_by_code(m: re.Match[str]) -> str:
     return _amount(m, tables.CURRENCY_CODES.get(m["code"], m["code"]))
@@ -189,7 +196,7 @@ def _amount(m: re.Match[str], symbol: str) -> str:
         return f"{sign}{numbers.decimal(low)} {one if low == '1' else many}{per}"
     said = [] if int(whole or 0) == 0 and int(part) else [_counted(whole or "0", one, many)]
     if int(part):
-        said.append(_counted(part, cent, cents))
+        said.append(_counted(str(int(part)), cent, cents))
     return sign + " and ".join(said) + per
 
 
@@ -198,7 +205,7 @@ def _cents(m: re.Match[str]) -> str:
     return _SIGNS[m["sign"]] + _counted(m["number"], "cent", "cents")
 
 
-_AGES = frozenset("the early late mid her his their my your our".split())
+_AGES = tables.words("the early late mid her his their my your our")
 
 
 @_rule(r"(?P<mark>'?)(?P<number>(?:1\d|20)\d0|\d0)'?s(?![A-Za-z])")
@@ -211,7 +218,7 @@ def _decade(m: re.Match[str]) -> str | None:
     return numbers.plural(numbers.cardinal(number)) if number else "two thousands"
 
 
-# ------------------------------------------------------------------------------------------------------ shares and measures
+# ------------------------------------------------------------------------------------------------- shares and measures
 
 
 @_rule(r"(?:(?P<whole>\d+)[ -])?(?P<above>\d{1,3})/(?P<below>\d{1,4})(?![\d/])")
@@ -219,7 +226,12 @@ def _fraction(m: re.Match[str]) -> str | None:
     above, below = int(m["above"]), int(m["below"])
     if not below or not above:
         return None
-    if not m["whole"] and below <= 31 and above <= 12 and _before(m).lower() in ("on", "since", "until", "before", "by", "from"):
+    if (
+        not m["whole"]
+        and below <= 31
+        and above <= 12
+        and _before(m).lower() in ("on", "since", "until", "before", "by", "from")
+    ):
         return date(None, above, below)
     if not m["whole"] and (above > below or below > 100):
         return f"{_pairwise(above)} over {_pairwise(below)}"
@@ -227,12 +239,22 @@ def _fraction(m: re.Match[str]) -> str | None:
     return f"{numbers.cardinal(int(m['whole']))} and {said.replace('one half', 'a half')}" if m["whole"] else said
 
 
-_DEGREES = {"C": " Celsius", "F": " Fahrenheit", "K": " Kelvin", "N": " north", "S": " south", "E": " east", "W": " west"}
+_ADJECTIVE = re.compile(r" (?:turn|angle|bend|heat|weather|view|rotation|day|water|corner)s?\b")  # a 90 degree turn
+_DEGREES = {
+    "C": " Celsius",
+    "F": " Fahrenheit",
+    "K": " Kelvin",
+    "N": " north",
+    "S": " south",
+    "E": " east",
+    "W": " west",
+}
 
 
 @_rule(rf"{SIGN}(?P<number>{NUMBER})\s?°(?:\s?(?P<scale>[CFKNSEW])(?![A-Za-z]))?")
 def _degrees(m: re.Match[str]) -> str:
-    return _SIGNS[m["sign"]] + _counted(m["number"], "degree", "degrees") + _DEGREES.get(m["scale"] or "", "")
+    many = "degree" if _ADJECTIVE.match(m.string, m.end()) else "degrees"
+    return _SIGNS[m["sign"]] + _counted(m["number"], "degree", many) + _DEGREES.get(m["scale"] or "", "")
 
 
 @_rule(r"(?P<feet>\d{1,2})'\s?(?P<inches>\d{1,2})(?:\"|''|(?=\s))")
@@ -240,12 +262,12 @@ def _feet_and_inches(m: re.Match[str]) -> str:
     return f"{_counted(m['feet'], 'foot', 'feet')} {_counted(m['inches'], 'inch', 'inches')}"
 
 
-_INCHES = r"(?=\s(?:x|by|tall|wide|long|thick|deep|high|screen|monitor|pipe|laptop|display|TV)\b)"
-
-
-@_rule(rf"(?P<number>{NUMBER})\"{_INCHES}")
+@_rule(
+    rf"(?P<number>{NUMBER})\"(?=\s(?:(?:x|by|tall|wide|long|thick|deep|high)|"
+    r"(?P<thing>screen|monitor|pipe|laptop|display|TV|disk|record))\b)"
+)
 def _inches(m: re.Match[str]) -> str:
-    return _counted(m["number"], "inch", "inches")
+    return _counted(m["number"], "inch", "inch" if m["thing"] else "inches")
 
 
 @_rule(rf"{SIGN}(?P<number>{NUMBER})\s?(?P<unit>%|‰|percent\b)")
@@ -287,10 +309,10 @@ def _times(m: re.Match[str]) -> str:
     return numbers.decimal(m["number"]) + (" by " if dimensions else " times ")
 
 
-# -------------------------------------------------------------------------------------------------------- plain numbers
+# ------------------------------------------------------------------------------------------------------- plain numbers
 
 
-@_rule(rf"(?P<number>\d{{1,3}}(?:,\d{{3}})+|\d+)(?:st|nd|rd|th)(?![A-Za-z])")
+@_rule(r"(?P<number>\d{1,3}(?:,\d{3})+|\d+)(?:st|nd|rd|th)(?![A-Za-z])")
 def _ordinal(m: re.Match[str]) -> str:
     return numbers.ordinal(int(m["number"].replace(",", "")))
 
@@ -337,22 +359,22 @@ _GLUED = re.compile(r"[-–]?(?P<number>\d+(?:\.\d+)?)")
 
 
 def _glued(m: re.Match[str]) -> str:
-    """A number behind letters: MP3 -> three, A380 -> three eighty, COVID-19 -> nineteen, pre-1945 -> nineteen forty five."""
+    """Behind letters: MP3 -> three, A380 -> three eighty, COVID-19 -> nineteen, pre-1945 -> nineteen forty five."""
     text = m["number"]
     if "." in text:
         return numbers.decimal(text)
     if len(text) == 3 and text[0] != "0":
         return numbers.hundreds(int(text))
     if len(text) == 4 and text[0] != "0":
-        return numbers.year(int(text)) if 1100 <= int(text) else numbers.cardinal(int(text))
+        return numbers.year(int(text)) if int(text) >= 1100 else numbers.cardinal(int(text))
     return numbers.digits(text) if len(text) > 4 else numbers.whole_number(text)
 
 
-# -------------------------------------------------------------------------------------------------------------- the walk
+# ------------------------------------------------------------------------------------------------------------ the walk
 
 _START = re.compile(
-    r"(?<![A-Za-z\d])(?:[-−+±~≈](?=(?:US|AU|CA|NZ|HK|[ACSR])?[$£€¥₹₩₽₿]?\.?\d)|[(#'](?=\d)|\#(?=\s\d)|[vV]\.?(?=\d)"
-    r"|(?:US|AU|CA|NZ|HK|[ACSR])?[$£€¥₹₩₽₿](?=\s?\.?\d)|Rs\.?(?=\s?\d)|(?:USD|EUR|GBP|JPY|INR|RUB|BTC|KRW)(?=\s?\d)|\.?\d)"
+    rf"(?<![A-Za-z\d])(?:[-−+±~≈](?={_LANDS}?[$£€¥₹₩₽₿]?\.?\d)|[(#'](?=\d)|\#(?=\s\d)|[vV]\.?(?=\d)"
+    rf"|{_LANDS}?[$£€¥₹₩₽₿](?=\s?\.?\d)|Rs\.?(?=\s?\d)|{_CODES}(?=\s?\d)|\.?\d)"
     r"|(?P<glued>(?<=[A-Za-z])[-–]?(?=\d))"
 )
 _RANGE = re.compile(r"\s?[-–]\s?(?=[$£€¥]?\.?\d)")
@@ -394,11 +416,15 @@ def _first_reading(text: str, found: re.Match[str]) -> tuple[re.Match[str] | Non
     return None, ""
 
 
-# --------------------------------------------------------------------------------------------------------------- helpers
+# ------------------------------------------------------------------------------------------------------------- helpers
 
-_NO_NOUN = frozenset("is was has does as this us its his plus minus times versus across perhaps always else yes thus".split())
-_NOUN = frozenset("people men women children feet mice geese teeth sheep fish euro yen".split())
-_YEAR_BEFORE = frozenset("in since until till by year during from of before after circa spring summer autumn fall winter".split())
+_NO_NOUN = tables.words(
+    "is was has does as this us its his plus minus times versus across perhaps always else yes thus"
+)
+_NOUN = tables.words("people men women children feet mice geese teeth sheep fish euro yen")
+_YEAR_BEFORE = tables.words(
+    "in since until till by year during from of before after circa spring summer autumn fall winter"
+)
 _LAST_WORD = re.compile(r"([^\W\d_]+)\W*$")
 _NEXT_WORD = re.compile(r"\s+([a-z]+)")
 

@@ -1,8 +1,8 @@
 """Text, whole or in pieces, -> sentences that a voice can say in one breath, in constant memory.
 
-A sentence ends at . ! ? or … before white space, at an empty line, and at a line break that ends a heading. Full stops of
-titles, initials, abbreviations and numbers end nothing. What is too long for a voice (400 phonemes) is cut where a reader
-would breathe: at a clause mark, else at a space, else anywhere. How the text comes in pieces changes nothing.
+A sentence ends at . ! ? or … before white space, at an empty line, and at a line break that ends a heading. Full stops
+of titles, initials, abbreviations and numbers end nothing. What is too long for a voice (400 phonemes) is cut where a
+reader would breathe: at a clause mark, else at a space, else anywhere. How the text comes in pieces changes nothing.
 """
 
 import re
@@ -18,9 +18,9 @@ _END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』”]?|\n
 _WORD_BEFORE = re.compile(r"([^\s\"'“”‘’()\[\]]+)$")
 _NEVER_END = frozenset(tables.TITLES) | frozenset(("vs", "approx", "cf", "e.g", "i.e", "viz", "incl"))
 _SHORT = frozenset(tables.ABBREVIATIONS) | frozenset(tables.DAYS)
-_STARTERS = frozenset(
+_STARTERS = tables.words(
     "The A An This That These Those It He She We You They I There Here But And Or So If When While As In On At By For From "
-    "With After Before Then Now What Who Where Why How My Your His Her Its Our Their No Yes Not Some All Many Most".split()
+    "With After Before Then Now What Who Where Why How My Your His Her Its Our Their No Yes Not Some All Many Most"
 )
 _AFTER_HOUR = re.compile(r"(?:[ECMP][SD]?T|GMT|UTC|CET|Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)")
 _HEADING = 50  # characters; a shorter line before a capital letter is a heading or a verse, not wrapped prose
@@ -61,7 +61,9 @@ def _is_end(text: str, m: re.Match[str], after: str) -> bool:
     mark, before = m[0], text[: m.start()]
     if mark.isspace():
         line = before.rpartition("\n")[2]
-        return mark.count("\n") > 1 or (len(line.strip()) < _HEADING and after[:1].isupper() and line.rstrip()[-1:] != ",")
+        return mark.count("\n") > 1 or (
+            len(line.strip()) < _HEADING and after[:1].isupper() and line.rstrip()[-1:] != ","
+        )
     if mark[0] in "。！？":
         return True
     if not before.strip() or after[:1].islower():
@@ -89,10 +91,11 @@ def _stop_ends(word: str, before: str, after: str) -> bool:
     return True
 
 
-# ------------------------------------------------------------------------------------------------ what is too long
+# ---------------------------------------------------------------------------------------------------- what is too long
 
 _COSTS = re.compile(
-    r"(?P<digit>\d)|(?P<spelt>\b[A-Z]{1,5}\b|\b[^\W\d_aeiouyAEIOUY]{2,}\b)|(?P<word>[^\W\d_]+)|(?P<mark>[\s.,;:!?'\"()_*-])|."
+    r"(?P<digit>\d)|(?P<spelt>\b[A-Z]{1,5}\b|\b[^\W\d_aeiouyAEIOUY]{2,}\b)|(?P<word>[^\W\d_]+)"
+    r"|(?P<mark>[\s.,;:!?'\"()_*-])|."
 )
 _CLAUSE = re.compile(r"[,;:—–)\]][\"'”’]?(?=\s)")
 

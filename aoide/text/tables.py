@@ -1,9 +1,15 @@
 """What English short forms stand for: months, titles, abbreviations, units, money, symbols. Data only, no rules."""
 
+
+def words(text: str) -> frozenset[str]:
+    """The words of a list that is written as one text."""
+    return frozenset(text.split())
+
+
 MONTHS = {
-    name[:3].lower(): name
-    for name in "January February March April May June July August September October November December".split()
-}
+    "jan": "January", "feb": "February", "mar": "March", "apr": "April", "may": "May", "jun": "June", "jul": "July",
+    "aug": "August", "sep": "September", "oct": "October", "nov": "November", "dec": "December",
+}  # fmt: skip
 
 # Said in full before a name, and never the end of a sentence: Dr. Smith.
 TITLES = {
@@ -90,8 +96,9 @@ ABBREVIATIONS |= {short: name for short, name in ((n[:3], n) for n in MONTHS.val
 
 # Days are words too (the sun, he sat): only before a date or a time.
 DAYS = {
-    name[:3]: name for name in "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-} | {"Tues": "Tuesday", "Thur": "Thursday", "Thurs": "Thursday"}
+    "Mon": "Monday", "Tue": "Tuesday", "Tues": "Tuesday", "Wed": "Wednesday", "Thu": "Thursday", "Thur": "Thursday",
+    "Thurs": "Thursday", "Fri": "Friday", "Sat": "Saturday", "Sun": "Sunday",
+}  # fmt: skip
 
 # Only before a number: no. 5, vol. 2, pp. 3-7.
 BEFORE_NUMBER = {
@@ -127,9 +134,9 @@ DOTTED = {"e.g": "for example", "i.e": "that is", "w.r.t": "with respect to"}
 
 # Written without a full stop, or with a stroke.
 SHORT_FORMS = {
-    "w/o": "without", "b/c": "because", "n/a": "N.A", "N/A": "N.A", "c/o": "care of", "24/7": "twenty four seven",
-    "9/11": "nine eleven", "vs": "versus", "aka": "also known as", "Xmas": "Christmas", "km/h": "kilometers per hour",
-    "m/s": "meters per second", "Ph.D.": "P.H.D", "Ph.D": "P.H.D", "PhD": "P.H.D", "ft/s": "feet per second", "w/": "with",
+    "w/o": "without", "w/": "with", "b/c": "because", "c/o": "care of", "n/a": "N.A", "N/A": "N.A", "9/11": "nine eleven",
+    "24/7": "twenty four seven", "vs": "versus", "vs.": "versus", "aka": "also known as", "Xmas": "Christmas", "Ph.D.": "P.H.D",
+    "Ph.D": "P.H.D", "PhD": "P.H.D", "km/h": "kilometers per hour", "m/s": "meters per second", "ft/s": "feet per second",
 }  # fmt: skip
 
 # unit -> how it is said after one, and after any other number if that is not the same with an s
@@ -140,23 +147,22 @@ l liter, L liter, dl deciliter, dL deciliter, cl centiliter, cL centiliter, ml m
 μl microliter, μL microliter,
 mi mile, in inch/inches, yd yard, yds yard, ft foot/feet, lb pound, lbs pound, oz ounce, gal gallon, pt pint, qt quart,
 tbsp tablespoon, tsp teaspoon, ha hectare, cc cubic centimeter, mpg mile per gallon/miles per gallon,
-mph mile per hour/miles per hour, kph kilometer per hour/kilometers per hour, kmh kilometer per hour/kilometers per hour,
-kn knot, kt knot, kts knot, rpm revolution per minute/revolutions per minute, bpm beat per minute/beats per minute,
-fps frame per second/frames per second, dpi dot per inch/dots per inch, ppi pixel per inch/pixels per inch,
-ppm part per million/parts per million, ppb part per billion/parts per billion,
-h hour, hr hour, hrs hour, min minute, mins minute, s second, sec second, secs second, ms millisecond, μs microsecond,
-ns nanosecond, wk week, wks week, mo month, mos month, yr year, yrs year, y.o. year old/years old,
-Hz hertz/hertz, kHz kilohertz/kilohertz, MHz megahertz/megahertz, GHz gigahertz/gigahertz, THz terahertz/terahertz,
-B byte, kB kilobyte, KB kilobyte, MB megabyte, GB gigabyte, TB terabyte, PB petabyte, KiB kibibyte, MiB mebibyte,
-GiB gibibyte, kb kilobit, Mb megabit, Gb gigabit, bps bit per second/bits per second,
-kbps kilobit per second/kilobits per second, Mbps megabit per second/megabits per second,
-Gbps gigabit per second/gigabits per second, px pixel, MP megapixel,
-W watt, mW milliwatt, kW kilowatt, MW megawatt, GW gigawatt, Wh watt hour, kWh kilowatt hour, MWh megawatt hour,
-GWh gigawatt hour, mAh milliamp hour, Ah amp hour, V volt, mV millivolt, kV kilovolt, A amp, mA milliamp, Ω ohm, kΩ kilohm,
-J joule, kJ kilojoule, cal calorie, kcal kilocalorie, N newton, Nm newton meter, Pa pascal, hPa hectopascal,
-kPa kilopascal, MPa megapascal, mbar millibar, bar bar, psi pound per square inch/pounds per square inch, hp horsepower/horsepower,
-dB decibel, eV electronvolt, keV kiloelectronvolt, MeV megaelectronvolt, mol mole, mmol millimole,
-lm lumen, lx lux/lux, pct percent/percent, ly light year, au astronomical unit, AU astronomical unit
+mph mile per hour/miles per hour, kph kilometer per hour/kilometers per hour, kmh kilometer per hour/kilometers per
+hour, kn knot, kt knot, kts knot, rpm revolution per minute/revolutions per minute, bpm beat per minute/beats per
+minute, fps frame per second/frames per second, dpi dot per inch/dots per inch, ppi pixel per inch/pixels per inch, ppm
+part per million/parts per million, ppb part per billion/parts per billion, h hour, hr hour, hrs hour, min minute, mins
+minute, s second, sec second, secs second, ms millisecond, μs microsecond, ns nanosecond, wk week, wks week, mo month,
+mos month, yr year, yrs year, y.o. year old/years old, Hz hertz/hertz, kHz kilohertz/kilohertz, MHz
+megahertz/megahertz, GHz gigahertz/gigahertz, THz terahertz/terahertz, B byte, kB kilobyte, KB kilobyte, MB megabyte,
+GB gigabyte, TB terabyte, PB petabyte, KiB kibibyte, MiB mebibyte, GiB gibibyte, kb kilobit, Mb megabit, Gb gigabit,
+bps bit per second/bits per second, kbps kilobit per second/kilobits per second, Mbps megabit per second/megabits per
+second, Gbps gigabit per second/gigabits per second, px pixel, MP megapixel, W watt, mW milliwatt, kW kilowatt, MW
+megawatt, GW gigawatt, Wh watt hour, kWh kilowatt hour, MWh megawatt hour, GWh gigawatt hour, mAh milliamp hour, Ah amp
+hour, V volt, mV millivolt, kV kilovolt, A amp, mA milliamp, Ω ohm, kΩ kilohm, J joule, kJ kilojoule, cal calorie, kcal
+kilocalorie, N newton, Nm newton meter, Pa pascal, hPa hectopascal, kPa kilopascal, MPa megapascal, mbar millibar, bar
+bar, psi pound per square inch/pounds per square inch, hp horsepower/horsepower, dB decibel, eV electronvolt, keV
+kiloelectronvolt, MeV megaelectronvolt, mol mole, mmol millimole, lm lumen, lx lux/lux, pct percent/percent, ly light
+year, au astronomical unit, AU astronomical unit
 """
 
 
@@ -178,7 +184,7 @@ def _units() -> dict[str, tuple[str, str]]:
 
 
 UNITS = _units()
-UNSURE_UNITS = frozenset("in A B N J au AU MP kt kn cal bar pt".split())  # after a space these may be words
+UNSURE_UNITS = words("in A B N J au AU MP kt kn cal bar pt")  # after a space these may be words
 
 # symbol -> one, many, one hundredth, many hundredths
 CURRENCIES = {
@@ -200,7 +206,7 @@ DOLLARS = {"US": "U.S.", "A": "Australian", "AU": "Australian", "C": "Canadian",
 MAGNITUDES = {
     "k": "thousand", "K": "thousand", "m": "million", "M": "million", "mn": "million", "b": "billion", "B": "billion",
     "bn": "billion", "t": "trillion", "T": "trillion", "tn": "trillion",
-} | {word: word for word in "hundred thousand million billion trillion".split()}  # fmt: skip
+} | {word: word for word in ("hundred", "thousand", "million", "billion", "trillion")}  # fmt: skip
 
 SYMBOLS = {
     "&": "and", "@": "at", "%": "percent", "‰": "per mille", "+": "plus", "=": "equals", "<": "less than",
@@ -212,20 +218,18 @@ SYMBOLS = {
 }  # fmt: skip
 
 # A Roman numeral behind these is a count (Chapter four) or a rank (Henry the eighth).
-ROMAN_CARDINAL = frozenset(
-    """Chapter Part Act Scene Section Volume Vol Book Phase Article Title War Mark Type Level Stage Class Grade Bowl Apollo
+ROMAN_CARDINAL = words("""Chapter Part Act Scene Section Volume Vol Book Phase Article Title War Mark Type Level Stage
+Class Grade Bowl Apollo
     Gemini Fantasy Episode Round Rocky Group Category Appendix Division Unit Table Figure Page Lesson Step Version Point
-    Psalm Canto Schedule Annex Factor Amendment Wars Saturn""".split()
-)
-ROMAN_ORDINAL = frozenset(
-    """Pope King Queen Emperor Tsar Czar Prince Henry Louis Edward George William Charles James Richard Elizabeth Napoleon Pius
+    Psalm Canto Schedule Annex Factor Amendment Wars Saturn""")
+ROMAN_ORDINAL = words("""Pope King Queen Emperor Tsar Czar Prince Henry Louis Edward George William Charles James
+Richard Elizabeth Napoleon Pius
     Benedict Leo Paul Ramses Frederick Philip Alexander Nicholas Peter Catherine Ivan Umberto Emmanuel Gustav Christian
     Ferdinand Friedrich Wilhelm Karl Francis Franz Innocent Clement Gregory Urban Boniface Mary John Haakon Harald Olav
-    Ptolemy Cleopatra Darius Xerxes Artaxerxes Constantine Leopold Maximilian Otto Rudolf Sigismund Baldwin Alfonso Pedro
-    Mehmed Murad Selim Suleiman""".split()
-)
+    Ptolemy Cleopatra Darius Xerxes Artaxerxes Constantine Leopold Maximilian Otto Rudolf Sigismund Baldwin Alfonso
+    Pedro Mehmed Murad Selim Suleiman""")
 
 # numbers behind these are read in pairs: room one oh one, flight three seventy
-READ_IN_PAIRS = frozenset("room route flight highway interstate suite apartment bus channel apt rm hwy".split())
-VERSIONED = frozenset("version v release python java windows ios android ubuntu macos firmware kernel fedora debian".split())
+READ_IN_PAIRS = words("room route flight highway interstate suite apartment bus channel apt rm hwy")
+VERSIONED = words("version v release python java windows ios android ubuntu macos firmware kernel fedora debian")
 EMERGENCY = frozenset({"911", "411", "311", "999", "112"})

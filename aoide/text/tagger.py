@@ -4,8 +4,8 @@ A linear classifier over hashed features of the word and its two neighbours on e
 so a whole sentence is a few numpy operations, and the model is one small array of 8-bit weights. How it was trained:
 tools/make_tagger.py.
 
-Tags: NN noun, NNP name, JJ adjective, RB adverb or particle, VB verb (base, -s, -ing), VBP verb in the present, VBD past,
-VBN participle, IN preposition, DT determiner, PRP pronoun, O all others.
+Tags: NN noun, NNP name, JJ adjective, RB adverb or particle, VB verb (base, -s, -ing), VBP verb in the present, VBD
+past, VBN participle, IN preposition, DT determiner, PRP pronoun, O all others.
 """
 
 import zlib
@@ -104,4 +104,3 @@ def _hashes(word: str, known: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
     found = (*(crc(part.encode()) for part in (lower, lower[-3:], lower[-2:])), shape, crc(lower[:2].encode()), 0, 0)
     known[word] = found
     return found
-

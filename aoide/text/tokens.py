@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from aoide.text import tables
+
 
 class Token(NamedTuple):
     """A word or one punctuation mark; `joined` to the token before it by a hyphen or by nothing at all."""
@@ -24,8 +26,8 @@ _TOKEN = re.compile(
 )
 
 # An apostrophe at the edge of a word is a quotation mark, unless it stands for the letters that these have lost.
-_ELIDED = frozenset(
-    "'em 'cause 'til 'till 'tis 'twas 'twere 'twill 'twould 'n 'n' 'bout 'round 'cept 'neath 'fraid 'nother o' th' ol' an'".split()
+_ELIDED = tables.words(
+    "'em 'cause 'til 'till 'tis 'twas 'twere 'twill 'twould 'n 'n' 'bout 'round 'cept 'neath 'fraid 'nother o' th' ol'"
 )
 
 

@@ -1,14 +1,15 @@
-"""Words -> phonemes: the lexicon, its rules for endings, the little words that change with their neighbours, and spelling.
+"""Words -> phonemes: the lexicon, its rules for endings, the little words that change with their neighbours, and
+spelling.
 
-The conventions are those of the misaki lexicon, because the voices were taught by them: *the* is ði before a vowel, *a* is
-ɐ, a capital letter gives an unstressed word secondary stress, words in capitals get primary stress, -s, -ed and -ing are
-added by sound, an initialism is one word with the stress on its last letter (FBI, ˌɛfbˌiˈI).
+The conventions are those of the misaki lexicon, because the voices were taught by them: *the* is ði before a vowel,
+*a* is ɐ, a capital letter gives an unstressed word secondary stress, words in capitals get primary stress, -s, -ed and
+-ing are added by sound, an initialism is one word with the stress on its last letter (FBI, ˌɛfbˌiˈI).
 """
 
 import re
 from collections.abc import Callable, Sequence
 
-from aoide.text import numbers, phonemes
+from aoide.text import numbers, phonemes, tables
 from aoide.text.lexicon import Entry, Lexicon
 from aoide.text.tokens import MARKS, Token
 
@@ -17,7 +18,7 @@ _TAPPING = frozenset("AIOWYiuæɑəɛɪɹʊʌ")  # a t between one of these and 
 _DOUBLED = re.compile(r"([bcdgklmnprstvxz])\1(?:ing|ed)$|ck(?:ing|ed)$")
 _INITIALISM = re.compile(r"(?P<letters>[A-Z]{2,}|[A-Z](?:\.[A-Z])+)(?P<end>'?s)?$")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_SHOUTED = frozenset("ACT ADD AID AM AS BE CAP DEW DIP ELF HE HI HM HMM IN IS ISO ME MOD OH OR AH RIP SAT SOB".split())
+_SHOUTED = tables.words("ACT ADD AID AM AS BE CAP DEW DIP ELF HE HI HM HMM IN IS ISO ME MOD OH OR AH RIP SAT SOB")
 _SHORTENED = {"'ll": "əl", "'ve": "əv", "'re": "ɹ", "'d": "d", "n't": "ᵊnt", "'m": "m"}
 
 
@@ -90,7 +91,7 @@ class Words:
         parts.reverse()
         return _as_one_word(parts, one_letter=len(tokens[start].text) == 1)
 
-    # ----------------------------------------------------------------------------------------------------- single words
+    # ---------------------------------------------------------------------------------------------------- single words
 
     def _word(self, tokens: Sequence[Token], i: int, tag: str, vowel: bool | None) -> str:
         text = tokens[i].text
@@ -103,7 +104,9 @@ class Words:
             return phonemes.unstressed(self._known(text, tag, vowel) or "")
         return self._known(text, tag, vowel) or self._unknown(text, tag, vowel)
 
-    def _little_word(self, text: str, tag: str, vowel: bool | None, after: str, *, first: bool, letter: bool) -> str | None:
+    def _little_word(
+        self, text: str, tag: str, vowel: bool | None, after: str, *, first: bool, letter: bool
+    ) -> str | None:
         """The words whose sound depends on their neighbours; None for all others.
 
         first: of the sentence, or behind a mark. letter: among single letters, so that A and I are letters, too.
@@ -155,7 +158,7 @@ class Words:
                 name = tag == "NNP" and len(letters) < 8
                 lower = letters.lower()
                 loud = self._sound(lower, tag, vowel) if name else self._inflected(lower, tag, vowel)
-                if loud and (not name or phonemes.PRIMARY in loud and self._find(lower).trusted):
+                if loud and (not name or phonemes.PRIMARY in loud and self._trusted(lower)):
                     sound = loud
             elif entry.by_tag.get("NOUN") != "" or letters in _SHOUTED:
                 sound = _chosen(entry, tag, vowel)
@@ -168,7 +171,7 @@ class Words:
         sound = phonemes.weakened("".join(name.default for name in names if name))
         return phonemes.PRIMARY.join(sound.rsplit(phonemes.SECONDARY, 1))
 
-    # ----------------------------------------------------------------------------------------------- lexicon and endings
+    # --------------------------------------------------------------------------------------------- lexicon and endings
 
     def _find(self, word: str) -> Entry | None:
         """The entry of a word; a capital at its beginning counts only where the lexicon tells the two apart."""
@@ -178,6 +181,10 @@ class Words:
         if entry is None and word[:1].isupper() and word[1:].islower():
             return self.lexicon.get(word.lower())
         return entry
+
+    def _trusted(self, word: str) -> bool:
+        entry = self._find(word)
+        return entry is not None and entry.trusted
 
     def _sound(self, word: str, tag: str, vowel: bool | None) -> str | None:
         entry = self._find(word)
@@ -194,10 +201,10 @@ class Words:
                 return ending(sound)
         return None
 
-    # ------------------------------------------------------------------------------------------------------ unknown words
+    # --------------------------------------------------------------------------------------------------- unknown words
 
     def _unknown(self, text: str, tag: str, vowel: bool | None) -> str:
-        """A word that the lexicon does not know: shortened, written in camel case, spelt, or guessed from its letters."""
+        """A word that the lexicon lacks: shortened, written in camel case, spelt, or guessed from its letters."""
         for short, sound in _SHORTENED.items():
             if text.lower().endswith(short) and len(text) > len(short):
                 stem = text[: -len(short)]
@@ -213,7 +220,7 @@ class Words:
         return self.guess(lower)
 
 
-# -------------------------------------------------------------------------------------------------------------- rules
+# --------------------------------------------------------------------------------------------------------------- rules
 
 
 def _chosen(entry: Entry, tag: str, vowel: bool | None) -> str:
@@ -230,7 +237,7 @@ def _is_letter(text: str) -> bool:
 
 
 def _starts_with_vowel(sound: str, otherwise: bool | None) -> bool | None:
-    """Of the first sound; ɐ, the article, is neither vowel nor consonant to the word before it, as the voices learnt it."""
+    """Of the first sound; ɐ, the article, is neither vowel nor consonant to the word before it: so voices learnt."""
     for symbol in sound:
         if symbol in phonemes.VOWELS:
             return True

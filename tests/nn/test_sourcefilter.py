@@ -1,4 +1,4 @@
-"""The source-filter synthesiser: pitch, levels and timing of what it makes, and equality with the torch-free runtime."""
+"""The source-filter synthesiser: pitch, levels and timing of its sound, and equality with the torch-free runtime."""
 
 import math
 

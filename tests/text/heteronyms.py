@@ -1,4 +1,4 @@
-"""Sentences in which a native speaker would say the word in question in one way only: (sentence, word, how it is said)."""
+"""Sentences in which a native speaker says a word in one way only: (sentence, word, how it is said)."""
 
 RED, REED = "ɹˈɛd", "ɹˈid"
 CASES = [

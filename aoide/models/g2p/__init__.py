@@ -1,4 +1,4 @@
-"""Models that read: letters -> phonemes. Trained here, exported to ONNX, used by the torch-free front ends of aoide.text."""
+"""Models that read: letters -> phonemes. Trained here, run without torch by the front ends of aoide.text."""
 
 from typing import NamedTuple, Protocol
 

@@ -179,8 +179,9 @@ class Model(nn.Module):
 
     def waveform(self, output: Output) -> Tensor:
         """Output -> (batch, samples); an item's own samples are its frames times hop."""
-        parts = output.spectra.unbind(dim=2)
-        return sourcefilter.synthesize(*parts, output.f0, hop=self.config.hop, sample_rate=self.config.sample_rate)
+        lh, theta, lr, phi = output.spectra.unbind(dim=2)
+        settings = {"hop": self.config.hop, "sample_rate": self.config.sample_rate}
+        return sourcefilter.synthesize(lh, theta, lr, phi, output.f0, **settings)
 
 
 # ---------------------------------------------------------------- losses: each compares an Output with the batch

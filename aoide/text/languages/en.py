@@ -58,6 +58,9 @@ class FrontEnd:
     def _calm(self, found: list[Token]) -> list[Token]:
         """A sentence that is all capitals is not spelt, but read as if it were not shouted."""
         loud = [token.text for token in found if not token.is_mark]
-        if not all(map(str.isupper, loud)) or sum(len(word) > 1 and self._words.knows(word.lower()) for word in loud) == 0:
+        if (
+            not all(map(str.isupper, loud))
+            or sum(len(word) > 1 and self._words.knows(word.lower()) for word in loud) == 0
+        ):
             return found
         return [Token(t.text.lower(), t.joined) if self._words.knows(t.text.lower()) else t for t in found]

@@ -1,7 +1,7 @@
 """Any language of espeak-ng: `frontend("espeak/de")`. An adapter and nothing more, only loaded when it is asked for.
 
-espeak-ng and phonemizer are under the GPL, version 3, and so is a program that is given away together with them; that is
-why they come with an extra of their own (pip install 'aoide[espeak]') and nothing in Aoide needs them.
+espeak-ng and phonemizer are under the GPL, version 3, and so is a program that is given away together with them; that
+is why they come with an extra of their own (pip install 'aoide[espeak]') and nothing in Aoide needs them.
 """
 
 from __future__ import annotations
