@@ -1,6 +1,7 @@
 """Write aoide/text/data/en-lexicon.bin from the two layers of the misaki lexicon.
 
-    python tools/make_lexicon.py us_gold.json.gz us_silver.json.gz -o aoide/text/data/en-lexicon.bin
+    python tools/make_lexicon.py us_gold.json.gz us_silver.json.gz --extra tools/lexicon-extra-en.txt \\
+        -o aoide/text/data/en-lexicon.bin
 
 The layers (Apache-2.0, https://github.com/hexgrad/misaki) also come in the assets folder of hibari-tts. What changes:
 the tapped t and the glottal stop are written as the voices know them (T, t), and a machine-made entry that a checked
@@ -23,10 +24,21 @@ def entry(value: str | dict[str, str | None], trusted: bool) -> Entry:
     return Entry(spoken.pop("DEFAULT"), spoken, trusted)
 
 
+def extra(path: Path) -> dict[str, Entry]:
+    """Lines `word phonemes TAG=phonemes ...`; those that begin with # are remarks."""
+    found = {}
+    for line in path.read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            word, default, *by_tag = line.split()
+            found[word] = Entry(default, dict(reading.split("=") for reading in by_tag), trusted=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("gold", type=Path)
     parser.add_argument("silver", type=Path)
+    parser.add_argument("--extra", type=Path, help="words of our own, which go before all others")
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
     gold, silver = (json.loads(gzip.decompress(path.read_bytes())) for path in (args.gold, args.silver))
@@ -34,6 +46,7 @@ def main() -> None:
     for word, value in silver.items():
         if word not in gold and word.capitalize() not in gold:
             words[word] = entry(value, trusted=False)
+    words |= extra(args.extra) if args.extra else {}
     args.output.write_bytes(pack(words.items()))
     assert dict(Lexicon(args.output).items()) == words
     print(f"{len(words)} words -> {args.output}, {args.output.stat().st_size / 1e6:.2f} MB")

@@ -143,8 +143,8 @@ _ADDRESS = re.compile(
     r"|(?<![\w@])@(?P<handle>[A-Za-z]\w*)|(?<![\w&#])\#(?P<tag>[A-Za-z]\w*)"
 )
 _ADDRESS_MARKS = {
-    ".": "dot", "/": "slash", "-": "dash", "_": "underscore", "@": "at", ":": "colon", "?": "question mark", "=": "equals",
-    "&": "and", "#": "hash", "+": "plus", "~": "tilde", "%": "percent",
+    ".": "dot", "/": "slash", "-": "dash", "_": "underscore", "@": "at", ":": "colon", "?": "question mark",
+    "=": "equals", "&": "and", "#": "hash", "+": "plus", "~": "tilde", "%": "percent",
 }  # fmt: skip
 _ADDRESS_PARTS = re.compile(r"\d+|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\w\s]|_")
 

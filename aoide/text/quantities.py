@@ -57,10 +57,9 @@ def _year(digits: str) -> str:
     return numbers.year(int(digits))
 
 
-@_rule(r"(\d{4})-(\d{2})-(\d{2})(?:T(?=\d{2}:)|(?!\d))")
+@_rule(r"(\d{4})-(\d{2})-(\d{2})(?!\d)")
 def _iso_date(m: re.Match[str]) -> str | None:
-    said = date(m[1], int(m[2]), int(m[3]))
-    return said and said + (", " if m[0].endswith("T") else "")
+    return date(m[1], int(m[2]), int(m[3]))
 
 
 @_rule(r"(\d{1,2})([/-])(\d{1,2})\2(\d{4}|\d{2})(?![\d/-])")
@@ -381,8 +380,12 @@ _RANGE = re.compile(r"\s?[-–]\s?(?=[$£€¥]?\.?\d)")
 _HYPHEN = re.compile(r"-(?=[A-Za-z])|(?=[A-Za-z])")
 
 
+_ISO_MOMENT = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})T(?=\d{2}:)")  # 2019-10-12T08:30 is a date, then a time
+
+
 def read(text: str) -> str:
     """The text with every number, amount, date, time, code and measure in words; all else is left as it is."""
+    text = _ISO_MOMENT.sub(r"\1, ", text)
     said, at = [], 0
     found = _START.search(text)
     while found:

@@ -134,9 +134,11 @@ DOTTED = {"e.g": "for example", "i.e": "that is", "w.r.t": "with respect to"}
 
 # Written without a full stop, or with a stroke.
 SHORT_FORMS = {
-    "w/o": "without", "w/": "with", "b/c": "because", "c/o": "care of", "n/a": "N.A", "N/A": "N.A", "9/11": "nine eleven",
-    "24/7": "twenty four seven", "vs": "versus", "vs.": "versus", "aka": "also known as", "Xmas": "Christmas", "Ph.D.": "P.H.D",
-    "Ph.D": "P.H.D", "PhD": "P.H.D", "km/h": "kilometers per hour", "m/s": "meters per second", "ft/s": "feet per second",
+    "w/o": "without", "w/": "with", "b/c": "because", "c/o": "care of", "n/a": "N.A", "N/A": "N.A",
+    "9/11": "nine eleven",
+    "24/7": "twenty four seven", "vs": "versus", "vs.": "versus", "aka": "also known as", "Xmas": "Christmas",
+    "Ph.D.": "P.H.D", "Ph.D": "P.H.D", "PhD": "P.H.D", "km/h": "kilometers per hour", "m/s": "meters per second",
+    "ft/s": "feet per second",
 }  # fmt: skip
 
 # unit -> how it is said after one, and after any other number if that is not the same with an s

@@ -266,33 +266,24 @@ def _as_one_word(parts: Sequence[str], *, one_letter: bool = False) -> str:
 
 def _stems(word: str) -> list[tuple[str, Callable[[str], str]]]:
     """What the word could be an inflection of, the likelier first, and how the ending is said."""
-    found: list[tuple[str, Callable[[str], str]]] = []
-    if len(word) > 2 and word.endswith("s"):
-        if word.endswith("'s"):
-            found.append((word[:-2], _plus_s))
-        elif not word.endswith("ss"):
-            found.append((word[:-1], _plus_s))
-        if len(word) > 4 and word.endswith("ies"):
-            found.append((word[:-3] + "y", _plus_s))
-        elif len(word) > 4 and word.endswith("es"):
-            found.append((word[:-2], _plus_s))
-    elif len(word) > 3 and word.endswith("d"):
-        if not word.endswith("dd"):
-            found.append((word[:-1], _plus_ed))
-        if len(word) > 4 and word.endswith("ed") and not word.endswith("eed"):
-            found.append((word[:-2], _plus_ed))
-            if word.endswith("ied"):
-                found.append((word[:-3] + "y", _plus_ed))
-            elif len(word) > 5 and _DOUBLED.search(word):
-                found.append((word[:-3], _plus_ed))
-    elif len(word) > 4 and word.endswith("ing"):
-        if len(word) > 5:
-            found.append((word[:-3], _plus_ing))
-        found.append((word[:-3] + "e", _plus_ing))
-        if len(word) > 5 and _DOUBLED.search(word):
-            found.append((word[:-4], _plus_ing))
-    elif len(word) > 4 and word.endswith("in'"):
-        found.append((word[:-1] + "g", lambda sound: sound.removesuffix("ŋ") + "n"))
+    length = len(word)
+    if word.endswith("in'"):
+        return [(word[:-1] + "g", lambda sound: sound.removesuffix("ŋ") + "n")] if length > 4 else []
+    possible: tuple[tuple[bool, str, Callable[[str], str]], ...] = (
+        (word.endswith("'s"), word[:-2], _plus_s),
+        (word.endswith("s") and not word.endswith(("ss", "'s")) and length > 2, word[:-1], _plus_s),
+        (word.endswith("ies") and length > 4, word[:-3] + "y", _plus_s),
+        (word.endswith("es") and not word.endswith("ies") and length > 4, word[:-2], _plus_s),
+        (word.endswith("d") and not word.endswith("dd") and length > 3, word[:-1], _plus_ed),
+        (word.endswith("ed") and not word.endswith("eed") and length > 4, word[:-2], _plus_ed),
+        (word.endswith("ied") and length > 4, word[:-3] + "y", _plus_ed),
+        (word.endswith("ing") and length > 5, word[:-3], _plus_ing),
+        (word.endswith("ing") and length > 4, word[:-3] + "e", _plus_ing),
+    )
+    found = [(stem, ending) for fits, stem, ending in possible if fits]
+    if length > 5 and (doubled := _DOUBLED.search(word)):
+        ing = doubled[0].endswith("ing")
+        found.append((word[: -4 if ing else -3], _plus_ing if ing else _plus_ed))
     return found
 
 
