@@ -142,6 +142,17 @@ def to_onnx(
             dynamo=True,
             external_data=False,
         )
+    _forget_where(path)
+
+
+def _forget_where(path: Path) -> None:
+    """Takes from a graph what the exporter notes beside each node: source lines, with the paths of this machine."""
+    onnx = require("onnx", "export")
+    model = onnx.load(str(path))
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        for field in ("metadata_props", "doc_string"):
+            part.ClearField(field)
+    onnx.save(model, str(path))
 
 
 @contextlib.contextmanager

@@ -93,7 +93,7 @@ def _after_plural(here: Around, offset: int) -> bool:
     plural = subject.endswith("s") and not subject.endswith(("ss", "'s", "us")) and len(subject) > 3
     if not plural and subject not in _PLURALS or here.tag(offset).startswith("VB"):
         return False
-    return here[1] in _GOES_ON or here.tag(1) == "RB"
+    return here[1] in _GOES_ON or here[1].endswith("ly")
 
 
 def correct(tokens: Sequence[Token], tags: Sequence[str], ambiguous: Callable[[str], bool]) -> list[str]:

@@ -19,8 +19,8 @@ _WORD_BEFORE = re.compile(r"([^\s\"'“”‘’()\[\]]+)$")
 _NEVER_END = frozenset(tables.TITLES) | frozenset(("vs", "approx", "cf", "e.g", "i.e", "viz", "incl"))
 _SHORT = frozenset(tables.ABBREVIATIONS) | frozenset(tables.DAYS)
 _STARTERS = tables.words(
-    """The A An This That These Those It He She We You They I There Here But And Or So If When While As In On At By For
-    From With After Before Then Now What Who Where Why How My Your His Her Its Our Their No Yes Not Some All Many
+    """The A An This That These Those It He She We You They I There Here But And Or So If When While As In On At By
+    For From With After Before Then Now What Who Where Why How My Your His Her Its Our Their No Yes Not Some All Many
     Most"""
 )
 _AFTER_HOUR = re.compile(r"(?:[ECMP][SD]?T|GMT|UTC|CET|Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)")

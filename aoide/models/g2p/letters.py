@@ -1,9 +1,9 @@
 """Letters -> phonemes with stress, for words that no lexicon has; small enough to come with the package.
 
-Idea     a transformer reads the letters; each letter has three slots, and each slot holds a sound, a stress mark or
-         nothing. The slots are filled at once, and connectionist temporal classification learns which sound belongs
-         to which letter, so no alignment is needed and a word costs one pass.
-In, out  letters (batch, letters) int64 -> scores (batch, 3 * letters, sounds + 1); alphabets in aoide/text/letters.py
+Idea     a transformer reads the letters; each letter has two slots, and each slot holds a sound (a vowel with its
+         stress) or nothing. The slots are filled at once, and connectionist temporal classification learns which
+         sound belongs to which letter, so no alignment is needed and a word costs one pass.
+In, out  letters (batch, letters) int64 -> scores (batch, 2 * letters, sounds + 1); alphabets in aoide/text/letters.py
 Trained  objectives/ctc.py      Recipe  recipes/g2p/letters-en.yaml      Runs without torch as  aoide/text/letters.py
 Papers   Graves et al. 2006 (CTC); Vaswani et al. 2017; Shaw et al. 2018, arXiv:1803.02155 (relative positions). The
          combination for this task is ours; nothing official to compare it with.
