@@ -30,18 +30,21 @@ def load(name: str | os.PathLike[str], source: str | os.PathLike[str] | None = N
     """Loads something that makes sound.
 
         load("en-heart")                       a voice of the package
-        load("exported/")                      a voice that `aoide export` wrote
+        load("universal-24k")                  a vocoder of the package, or a codec
+        load("exported/")                      what `aoide export` wrote
         load("runs/mine")                      a torch model with the weights of one's own run or checkpoint
         load("vocoder/vocos", "vocos-24k/")    a torch model with published weights and their configuration
+        load("vocoder/vocos", "hf:charactr/vocos-mel-24khz")    the same from the Hugging Face hub
 
     Args:
-        name: a voice or a model, as `aoide models` lists them, or a folder.
-        source: where a model's weights are: a folder of published weights, a run or a checkpoint. Everything else has
-            its own.
-        threads: of a voice, for one call.
+        name: a voice, vocoder, codec or model, as `aoide models` lists them, or a folder.
+        source: where a model's weights are: a folder of published weights, `hf:owner/name`, a run or a checkpoint.
+            Everything else has its own.
+        threads: of a voice, vocoder or codec, for one call.
 
     Returns:
-        A `generate.voice.Voice`, or the `Model` of a model file in evaluation mode.
+        A `generate.voice.Voice`, `generate.vocoder.Vocoder` or `generate.codec.Codec`, or the `Model` of a model file
+        in evaluation mode.
 
     Raises:
         UserError: a name that does not exist (names the near ones), or a source that cannot be used.
@@ -52,7 +55,7 @@ def load(name: str | os.PathLike[str], source: str | os.PathLike[str] | None = N
 
     name = os.fspath(name)
     if source is not None:
-        return _load_model(name, Path(source))
+        return _load_model(name, os.fspath(source))
     from aoide import voices
     from aoide.models import find
 
@@ -64,22 +67,25 @@ def load(name: str | os.PathLike[str], source: str | os.PathLike[str] | None = N
         raise UserError(
             f"{name} is a model and needs weights: aoide.load({name!r}, SOURCE), a run or a folder of published weights"
         )
-    folder = voices.find(name, others=find.names())
-    from aoide.generate.voice import Voice
+    kind = voices.kind_of(name) or "voice"
+    folder = voices.find(name, others=[*voices.names("vocoder"), *voices.names("codec"), *find.names()], kind=kind)
+    import importlib
 
-    return Voice(folder, threads)
+    return getattr(importlib.import_module(f"aoide.generate.{kind}"), kind.capitalize())(folder, threads)
 
 
-def _load_model(name: str, source: Path) -> Any:
+def _load_model(name: str, source: str) -> Any:
     """The model `name` with weights from `source`, published or one's own."""
+    from pathlib import Path
+
     from aoide.models import find
 
     module = find.find(name)
-    if not _is_run(source):
+    if not _is_run(Path(source)):
         from aoide.generate import published
 
-        return published.load(name, module, source)
-    model = _load_run(source)
+        return _ready(published.load(name, module, source))
+    model = _load_run(Path(source))
     if not isinstance(model, module.Model):
         from aoide.config import UserError
 
@@ -101,7 +107,19 @@ def _load_run(run: Path) -> Any:
     require("torch", "torch")
     from aoide.train.checkpoint import load_model
 
-    return load_model(run)[1]
+    return _ready(load_model(run)[1])
+
+
+def _ready(model: Any) -> Any:
+    """The model, in use: a vocoder of mels then refuses those that are not its own."""
+    import inspect
+
+    from aoide.models import vocoder
+
+    call = getattr(model, "vocode", None) or model.forward
+    if ".vocoder." in type(model).__module__ and "mel" in inspect.signature(call).parameters:
+        return vocoder.guarded(model)
+    return model
 
 
 def __getattr__(name: str) -> Any:

@@ -273,7 +273,7 @@ def test_invalid_utf8_in_an_argument(aoide, voice):
 def test_unknown_voice(aoide, monkeypatch):
     from aoide import voices
 
-    monkeypatch.setattr(voices, "names", lambda: ["en-heart", "en-star"])
+    monkeypatch.setattr(voices, "names", lambda kind="voice": ["en-heart", "en-star"])
     assert refused(aoide("say", TEXT, "--voice", "en-hart", "-o", "x.wav"), "did you mean en-heart")
     assert refused(aoide("say", TEXT, "--voice", "qqq", "-o", "x.wav"), "there is en-heart, en-star")
     assert refused(aoide("say", TEXT, "--voice", "no/such", "-o", "x.wav"), "no/such: no such folder")
@@ -342,8 +342,8 @@ def test_models_lists_voices_and_models(aoide, tmp_path, monkeypatch):
     from aoide import voices
 
     folder = tiny.make(tmp_path / "en-tiny")
-    monkeypatch.setattr(voices, "names", lambda: ["en-tiny"])
-    monkeypatch.setattr(voices, "find", lambda name, others=(): folder)
+    monkeypatch.setattr(voices, "names", lambda kind="voice": ["en-tiny"] if kind == "voice" else [])
+    monkeypatch.setattr(voices, "find", lambda name, others=(), kind="voice": folder)
     status, out, err = aoide("models")
     assert (status, err) == (0, "")
     assert "en-tiny" in out and "Noise that knows the alphabet." in out and "vocoder/vocos" in out

@@ -61,8 +61,13 @@ VERBS = {
         "--licence",
         "--summary",
         "--quantise",
+        "--polish",
         "--no-ema",
     ],  # fmt: skip
+    "bench": ["WHAT", "NAME", "--threads", "--seconds", "--onnx", "--json"],
+    "decode": ["IN", "--output", "--codebooks", "--format", "--codec", "--weights", "--threads"],
+    "encode": ["IN", "--output", "--codec", "--weights", "--threads"],
+    "resynth": ["IN", "--output", "--vocoder", "--weights", "--format", "--seed", "--threads"],
     "models": ["NAME"],
     "say": ["TEXT", "--file", "--output", "--voice", "--speed", "--pitch", "--seed", "--json", "--format", "--threads"],
 }

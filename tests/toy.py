@@ -11,12 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aoide.nn.discriminators import Period, Resolution
+from aoide.nn.discriminators import Band, Cqt, Dilated, Period, Resolution, Scale, Stft
 from aoide.objectives import gan
 
 SMALL_CRITICS = {
     "period": Period(periods=(2, 3), channels=(4, 8)),
-    "resolution": Resolution(windows=(64, 32), channels=4, bands=(0.0, 0.5, 1.0)),
+    "scale": Scale(scales=2, channels=(4, 8), kernels=(5, 9), strides=(1, 4), groups=(1, 4)),
+    "resolution": Resolution(resolutions=((64, 16, 32), (32, 8, 32)), channels=4),
+    "band": Band(windows=(64, 32), channels=4, bands=(0.0, 0.5, 1.0)),
+    "stft": Stft(windows=(64, 32), hops=(16, 8), channels=4, dilations=(1, 2)),
+    "cqt": Cqt(hops=(64, 32), bins=(4, 6), octaves=3, channels=4, dilations=(1, 2)),
+    "dilated": Dilated(layers=4, channels=4),
 }
 
 

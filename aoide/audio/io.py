@@ -96,6 +96,31 @@ def read(path: str | os.PathLike[str], start: int = 0, samples: int | None = Non
     return Sound(sound.samples[start:end], sound.sample_rate)
 
 
+def blocks(path: str | os.PathLike[str], sample_rate: int, seconds: float = 10.0) -> Iterator[np.ndarray]:
+    """Reads a sound file piece by piece, as one channel at `sample_rate`; what libsndfile reads takes constant memory.
+
+    Yields:
+        (samples,) float32; together as many samples as `read(path).mono().resample(sample_rate)` has.
+
+    Raises:
+        UserError, MissingExtra: as `read`.
+    """
+    import soundfile
+
+    _check_source(path)
+    if not native(path):
+        yield read(path).mono().resample(sample_rate).samples
+        return
+    try:
+        with soundfile.SoundFile(os.fspath(path)) as file:
+            resampler = Resampler(file.samplerate, sample_rate)
+            for piece in file.blocks(max(1, int(seconds * file.samplerate)), dtype="float32", always_2d=True):
+                yield resampler.push(piece.mean(axis=1))
+            yield resampler.finish()
+    except soundfile.LibsndfileError as error:
+        raise UserError(f"{path}: broken sound file: {_reason(error)}") from None
+
+
 def probe(path: str | os.PathLike[str]) -> Info:
     """Length, rate, channels, encoding and tags of a sound file, read from its headers where the format has them.
 

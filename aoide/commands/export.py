@@ -1,11 +1,12 @@
-"""Make a voice of a trained model: aoide export RUN -o FOLDER.
+"""Make a voice, vocoder or codec of a trained model: aoide export RUN -o FOLDER.
 
-The folder speaks without torch: aoide say --voice FOLDER. It holds the graph, its description and a model card whose
-gaps you fill in.
+The folder works without torch: aoide say --voice FOLDER, aoide resynth --vocoder FOLDER, aoide encode --codec FOLDER.
+It holds the graph, its description and a model card whose gaps you fill in.
 
   aoide export runs/en-heart -o exported/en-heart --licence MIT
   aoide export runs/en-heart/checkpoints/best -o small --name en-heart --quantise
   aoide export runs/fastspeech2 --vocoder runs/vocos -o mine
+  aoide export runs/universal-24k -o exported/universal-24k --polish 8
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ def parser(parser: argparse.ArgumentParser) -> None:
         "--quantise", action="store_true", help="8-bit weights: a quarter of the size, a little less exact"
     )
     parser.add_argument(
+        "--polish", type=int, metavar="N", help="Griffin-Lim steps of a vocoder that has them (default: as trained)"
+    )
+    parser.add_argument(
         "--no-ema", dest="ema", action="store_false", help="the weights of the last step instead of their average"
     )
 
@@ -62,6 +66,9 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"{options.output}: exists already; give a new folder, or remove that one")
     folder = checkpoint.locate(options.run)
     module, model, recipe = checkpoint.load_model(folder, ema=options.ema)
+    task = recipe.name.partition("/")[0]
+    if task in ("vocoder", "codec"):
+        return _pack(task, module, model, recipe, folder, options)
     vocoder = checkpoint.load_model(checkpoint.locate(options.vocoder), ema=options.ema)[1] if options.vocoder else None
     about = export.About(
         name=options.name or options.output.resolve().name,
@@ -79,6 +86,30 @@ def run(options: argparse.Namespace) -> int:
         f"{options.output}: {description.name}, {description.kind}, {size:.1f} MB; "
         f"it speaks: aoide say TEXT --voice {options.output} -o hello.wav"
     )
+    print(f"fill in {options.output / 'card.md'}: data, evaluation and ethics are yours to state")
+    return 0
+
+
+def _pack(task: str, module: Any, model: Any, recipe: Recipe, checkpoint: Path, options: argparse.Namespace) -> int:
+    """A vocoder or a codec as a folder."""
+    from aoide.generate import pack
+
+    name = options.name or options.output.resolve().name
+    facts = _facts(model, recipe, checkpoint)
+    headings = ("Data", "Configuration", "Evaluation", "Licence", "Ethics")
+    known = {**facts, "Licence": options.licence}
+    sections = "\n".join(f"## {heading}\n\n{known.get(heading, 'Not stated.')}\n" for heading in headings)
+    about = {"name": name, "licence": options.licence, "summary": options.summary}
+    about["card"] = f"# {name}\n\n{options.summary}\n\n{sections}"
+    if task == "vocoder":
+        pack.export_vocoder(model, options.output, polish=options.polish, quantise=options.quantise, **about)
+    else:
+        pack.export_codec(module, model, options.output, **about)
+    size = sum(path.stat().st_size for path in options.output.glob("*.onnx")) / 1e6
+    use = f"aoide resynth IN.wav --vocoder {options.output} -o copies"
+    if task == "codec":
+        use = f"aoide encode IN.wav --codec {options.output} -o codes"
+    print(f"{options.output}: {task} {name}, {size:.1f} MB; {use}")
     print(f"fill in {options.output / 'card.md'}: data, evaluation and ethics are yours to state")
     return 0
 

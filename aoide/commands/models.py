@@ -1,4 +1,4 @@
-"""List voices and models, or show one: aoide models [NAME].
+"""List voices, vocoders, codecs and models, or show one: aoide models [NAME].
 
 aoide models                  every voice and every model, a line each
 aoide models en-heart         the model card of a voice (or of the folder that `aoide export` wrote)
@@ -27,7 +27,8 @@ def run(options: argparse.Namespace) -> int:
     elif options.name in find.names():
         print(_page(options.name))
     else:
-        print(folder.read_card(voices.find(options.name, others=find.names())).rstrip())
+        kind = voices.kind_of(options.name) or "voice"
+        print(folder.read_card(voices.find(options.name, others=find.names(), kind=kind)).rstrip())
     return 0
 
 
@@ -37,14 +38,25 @@ def _list() -> None:
 
     spoken = {name: folder.read(voices.find(name)) for name in voices.names()}
     models = {name: _file(name).read_text("utf-8").partition("\n")[0].strip('"') for name in find.names()}
-    width = max(map(len, [*spoken, *models]), default=0)
+    packed = {name: _line(name, kind) for kind in ("vocoder", "codec") for name in voices.names(kind)}
+    width = max(map(len, [*spoken, *packed, *models]), default=0)
     print("voices (speak at once: aoide say --voice NAME)")
     for name, about in spoken.items():
         facts = f"{about.language}, {about.sample_rate / 1000:g} kHz, {about.licence}."
         print(f"  {name:{width}}  {facts} {about.summary}".rstrip())
+    print("\nvocoders and codecs (aoide resynth --vocoder NAME, aoide encode --codec NAME)")
+    for name, line in packed.items():
+        print(f"  {name:{width}}  {line}")
     print("\nmodels (to train, or to load with weights: aoide train RECIPE, aoide.load)")
     for name, line in models.items():
         print(f"  {name:{width}}  {line}")
+
+
+def _line(name: str, kind: str) -> str:
+    """What the JSON of a vocoder or a codec says in one line."""
+    from aoide.generate.packed import one_line
+
+    return one_line(voices.find(name, kind=kind), kind)
 
 
 def _page(name: str) -> str:

@@ -222,6 +222,7 @@ def _describe(config: Any, kind: str, about: About, folder: Path) -> Description
         hop=frames.hop,
         n_fft=0 if kind == "waveform" else frames.n_fft,
         padding=getattr(frames, "padding", "center"),
+        polish=getattr(config, "polish", 0) if kind == "istft" else 0,
         symbols=about.symbols,
         summary=about.summary,
         licence=about.licence,

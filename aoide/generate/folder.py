@@ -46,6 +46,7 @@ class Description:
     hop: int  # samples between frames
     n_fft: int  # samples; 0 for kind "waveform"
     padding: Literal["center", "same"] = "center"  # where a frame stands, see synthesis.istft
+    polish: int = 0  # Griffin-Lim steps before the inverse STFT, for kind "istft"
     symbols: dict[str, int]  # phoneme -> token; 0 is the padding
     speed: float = 1.0  # what a speed of 1 means to this voice
     pitch: float = 0.0  # semitones, likewise
@@ -131,6 +132,12 @@ def read_card(folder: str | os.PathLike[str]) -> str:
 
 
 def write_description(folder: str | os.PathLike[str], description: Description) -> None:
-    """Writes `voice.json`, aside and then renamed."""
+    """Writes `voice.json`, aside and then renamed.
+
+    `polish` stands there only where it is not 0, so that an older Aoide reads what it can speak.
+    """
+    data = to_dict(description)
+    if not data["polish"]:
+        del data["polish"]
     with write_aside(Path(folder) / "voice.json") as aside:
-        aside.write_text(json.dumps(to_dict(description), ensure_ascii=False, indent=1) + "\n", "utf-8")
+        aside.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", "utf-8")

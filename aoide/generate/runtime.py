@@ -111,7 +111,7 @@ class Runtime:
             return outputs["audio"][item, : frames * of.hop]
         own = [outputs[name][item, :frames] for name in self._outputs[:-1]]
         if kind == "istft":
-            return synthesis.istft(own[0], own[1], hop=of.hop, padding=of.padding)
+            return synthesis.griffin_lim(own[0], own[1], hop=of.hop, padding=of.padding, steps=of.polish)
         return synthesis.sourcefilter((own[0], own[1], own[2], own[3]), own[4], hop=of.hop, sample_rate=of.sample_rate)
 
     def _check_contract(self, folder: str | os.PathLike[str]) -> None:

@@ -23,6 +23,8 @@ import numpy as np
 VOICED_ABOVE = 40.0  # Hz; F0 below it means unvoiced
 HIGHEST_HARMONIC = 11_000.0  # Hz
 MAX_LOG_MAGNITUDE = np.float32(7.0)  # keeps a foreign graph from overflowing
+MOMENTUM = np.float32(0.99)  # of the fast Griffin-Lim algorithm
+TINY = np.float32(1e-7)  # keeps the phase of silence finite
 BLOCK = 64  # frames at a time; 64 x 601 complex numbers are 300 kB
 
 
@@ -43,7 +45,7 @@ def sourcefilter(
     lh, theta, lr, phi = spectra
     n_fft = 2 * (lh.shape[1] - 1)
     source = pulses(f0, hop, sample_rate)
-    windows = _windows(source, n_fft, hop)
+    windows = _windows(source, n_fft, hop, n_fft // 2)
     audible = _reached(source, len(f0), n_fft, hop)
     # A cosine of amplitude 1 shall peak at 2: a factor of 4 / n_fft, of which norm="forward" below does 1 / n_fft.
     # (Without a factor to apply, numpy's forward float32 FFT takes a detour that makes it five times as slow.)
@@ -83,6 +85,42 @@ def istft(magnitude: np.ndarray, phase: np.ndarray, *, hop: int, padding: str = 
         return _polar(magnitude[start:stop], phase[start:stop])
 
     return _overlap_add(block, len(magnitude), n_fft, hop, skip)
+
+
+def griffin_lim(
+    magnitude: np.ndarray, phase: np.ndarray, *, hop: int, padding: str = "center", steps: int = 0
+) -> np.ndarray:
+    """Waveform of a spectrum whose phase is mended first by `steps` of the fast Griffin-Lim algorithm.
+
+    A step hears what the spectrum sounds like, keeps the phase that it hears, and takes the magnitude that was asked
+    for (Perraudin, Balazs and Sondergaard 2013; `models/vocoder/vocos_gl.py` trains through the same steps in torch).
+    Arguments and result are those of `istft`.
+    """
+    signal = istft(magnitude, phase, hop=hop, padding=padding)
+    n_fft = 2 * (magnitude.shape[1] - 1)
+    skip = n_fft // 2 if padding == "center" else (n_fft - hop) // 2
+    # norm="forward" divides by n_fft; without a factor to apply numpy's forward float32 FFT is five times as slow.
+    window = _hann(n_fft) * np.float32(n_fft)
+    before = np.empty(magnitude.shape, np.complex64)
+    for step in range(steps):
+        windows = _windows(signal, n_fft, hop, skip)
+
+        def block(start: int, stop: int, windows: np.ndarray = windows, first: bool = step == 0) -> np.ndarray:
+            heard = np.fft.rfft(windows[start:stop] * window, norm="forward")
+            leap = heard.copy()
+            if not first:
+                leap -= before[start:stop]
+                leap *= MOMENTUM
+                leap += heard
+            before[start:stop] = heard
+            scale = np.abs(leap)
+            scale += TINY
+            np.divide(magnitude[start:stop], scale, out=scale)
+            leap *= scale
+            return leap
+
+        signal = _overlap_add(block, len(magnitude), n_fft, hop, skip)
+    return signal
 
 
 def pulses(f0: np.ndarray, hop: int, sample_rate: int) -> np.ndarray:
@@ -152,13 +190,14 @@ def _hann(size: int) -> np.ndarray:
     return window
 
 
-def _windows(samples: np.ndarray, n_fft: int, hop: int) -> np.ndarray:
-    """Overlapping windows (frames, n_fft), a view; window k is centred on sample k * hop, the ends are mirrored."""
-    half = n_fft // 2
-    if len(samples) > half:
-        padded = np.concatenate([samples[half:0:-1], samples, samples[-2 : -half - 2 : -1]])
+def _windows(samples: np.ndarray, n_fft: int, hop: int, left: int) -> np.ndarray:
+    """Overlapping windows (frames, n_fft), a view; the first begins `left` samples before the sound, the ends are
+    mirrored."""
+    right = n_fft - left
+    if len(samples) > right:
+        padded = np.concatenate([samples[left:0:-1], samples, samples[-2 : -right - 2 : -1]])
     else:  # shorter than the mirror image: numpy reflects back and forth
-        padded = np.pad(samples, half, mode="reflect")
+        padded = np.pad(samples, (left, right), mode="reflect")
     return np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop][: len(samples) // hop]
 
 

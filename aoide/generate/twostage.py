@@ -22,8 +22,7 @@ class TwoStage(nn.Module):
     Args:
         acoustic: a trained text-to-mel Model, with `infer(tokens, mask, speed=, pitch_shift=)` and `config.mel`.
         vocoder: a trained vocoder Model of the same mel. Where its last step is an inverse STFT (Vocos), the graph
-        gives
-            the spectrum and the runtime does that step.
+            gives the spectrum and the runtime does that step, after Griffin-Lim steps where the vocoder has them.
         speaker: the number of the voice, for an acoustic model of several.
 
     Raises:
@@ -54,8 +53,8 @@ class TwoStage(nn.Module):
         mask = mask_from_lengths(lengths, tokens.shape[1])
         speaker = None if self.speaker is None else torch.full_like(lengths, self.speaker)
         spoken = self.acoustic.infer(tokens, mask, speaker, speed=speed, pitch_shift=pitch)
-        spectrum = getattr(getattr(self.vocoder, "head", None), "spectrum", None)
-        if spectrum is None or getattr(self.vocoder.config, "head", "") != "istft":
-            return self.vocoder(spoken.mel, spoken.frame_mask), spoken.durations
-        magnitude, phase = spectrum(self.vocoder.backbone(spoken.mel, spoken.frame_mask))
+        if not hasattr(self.vocoder, "spectrum") or getattr(self.vocoder.config, "head", "istft") != "istft":
+            sound = getattr(self.vocoder, "vocode", self.vocoder)
+            return sound(spoken.mel, spoken.frame_mask), spoken.durations
+        magnitude, phase = self.vocoder.spectrum(spoken.mel, spoken.frame_mask)
         return magnitude, phase, spoken.durations

@@ -27,11 +27,11 @@ class _Callable(ModuleType):
     """Gives the package the call that its name promises; its modules stay where they are."""
 
     def __call__(self) -> list[str]:
-        """The voices of the package, then the models, by name; nothing is imported for it."""
+        """The voices, vocoders and codecs of the package, then the models, by name; nothing is imported for it."""
         from aoide import voices
         from aoide.models import find
 
-        return [*voices.names(), *find.names()]
+        return [name for kind in voices.KINDS for name in voices.names(kind)] + find.names()
 
 
 sys.modules[__name__].__class__ = _Callable

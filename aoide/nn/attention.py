@@ -92,6 +92,32 @@ class FFTBlock(nn.Module):
         return x.masked_fill(~mask[..., None], 0.0)
 
 
+class PreNormFFTBlock(nn.Module):
+    """The same with the normalisation before each part, as NaturalSpeech 2 and 3 have it; the second layer of the
+    convolutional part sees one frame (Ju et al. 2024, arXiv:2403.03100).
+
+    Args:
+        dim, heads, hidden, dropout: as in `FFTBlock`.
+        kernel: frames that the convolution sees; odd.
+    """
+
+    def __init__(self, dim: int, heads: int, hidden: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(dim)
+        self.attention = SelfAttention(dim, heads)
+        self.conv_norm = nn.LayerNorm(dim)
+        self.expand = Conv1d(dim, hidden, kernel)
+        self.contract = nn.Linear(hidden, dim)
+        for layer in (self.expand, self.contract):
+            nn.init.normal_(layer.weight, std=0.02)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x (batch, frames, dim), mask (batch, frames) with True = real -> (batch, frames, dim)."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), mask))
+        return x + self.contract(self.dropout(self.expand(self.conv_norm(x), mask).relu()))
+
+
 def sinusoids(positions: int, dim: int, like: Tensor) -> Tensor:
     """The fixed position code of the Transformer (section 3.5): (positions, dim).
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,6 +33,43 @@ class ConvNeXtBlock(nn.Module):
         What stands in padded frames, before and after, has no meaning and changes nothing in the real ones.
         """
         return x + self.mlp(self.norm(self.depthwise(x, mask)))
+
+
+class ConvNeXtBackbone(nn.Module):
+    """ConvNeXt blocks between two normalisations (Vocos, Siuzdak 2023, arXiv:2306.00814, section 3.2).
+
+    Args:
+        dim_in: channels of the features.
+        dim: channels between the blocks.
+        hidden: channels inside a block.
+        layers: blocks, each with a first scale of 1 / layers.
+
+    `reach` is how many frames before and after a frame its result depends on.
+    """
+
+    def __init__(self, dim_in: int, dim: int, hidden: int, layers: int) -> None:
+        super().__init__()
+        self.embed = Conv1d(dim_in, dim, kernel=7)
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.blocks = nn.ModuleList(ConvNeXtBlock(dim, hidden, layer_scale=1 / layers) for _ in range(layers))
+        self.final_norm = nn.LayerNorm(dim, eps=1e-6)
+        self.reach = (1 + layers) * self.embed.reach  # all kernels are of one size
+        self.apply(small_start)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """features x (batch, frames, dim_in), mask (batch, frames) with True = real -> (batch, frames, dim)."""
+        x = self.norm(self.embed(x, mask))
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.final_norm(x)
+
+
+def small_start(module: nn.Module) -> None:
+    """Vocos' first weights: normal with deviation 0.02, and no bias."""
+    if isinstance(module, (nn.Conv1d, nn.Linear)):
+        nn.init.normal_(module.weight, std=0.02)
+        assert module.bias is not None
+        nn.init.zeros_(module.bias)
 
 
 class AdaConvNeXtBlock(nn.Module):
@@ -80,3 +119,16 @@ class AdaLayerNorm(nn.Module):
         """x (batch, frames, dim), label (batch,) int64 -> (batch, frames, dim)."""
         normal = functional.layer_norm(x, x.shape[-1:], eps=1e-6)
         return normal * self.scale(label)[:, None] + self.shift(label)[:, None]
+
+
+def rename_backbone(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The keys of published VocosBackbones, wherever they stand in a state dict -> ours; other keys stay."""
+    words = {
+        "convnext": "blocks",
+        "dwconv": "depthwise",
+        "pwconv1": "mlp.expand",
+        "pwconv2": "mlp.contract",
+        "gamma": "mlp.scale",
+        "final_layer_norm": "final_norm",
+    }
+    return {".".join(words.get(word, word) for word in key.split(".")): value for key, value in state.items()}

@@ -1,4 +1,4 @@
-"""From spectra back to sound: inverse STFT and inverse MDCT, whole or frame by frame as they come.
+"""From spectra back to sound: inverse STFT and inverse MDCT, whole or frame by frame; the Fourier head of Vocos.
 
 torch.istft has no "same" padding (the check of its window sum fails at the very ends, which that padding cuts off), no
 mask and no streaming, so the overlap-add is written here once for all. Both transforms give `frames * hop` samples, as
@@ -16,6 +16,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from aoide import trace
 
 Padding = Literal["center", "same"]
 
@@ -101,6 +103,32 @@ class InverseSTFT(nn.Module):
     def stream(self) -> Stream:
         """A fresh stream: push spectra in pieces, get the waveform in pieces."""
         return Stream(self.frames, self.overlap)
+
+
+class FourierHead(nn.Module):
+    """hidden (batch, frames, dim) -> waveform (batch, frames * hop) through magnitude, phase and an inverse STFT.
+
+    The head of Vocos (Siuzdak 2023, arXiv:2306.00814, section 3.3). `reach` is how many frames before and after a frame
+    its samples depend on.
+    """
+
+    def __init__(self, dim: int, n_fft: int, hop: int, padding: Padding) -> None:
+        super().__init__()
+        self.out = nn.Linear(dim, n_fft + 2)
+        self.istft = InverseSTFT(n_fft, hop, padding)
+        self.reach = math.ceil(n_fft / hop / 2) + 1
+
+    def forward(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
+        """hidden (batch, frames, dim), mask (batch, frames) -> waveform (batch, frames * hop), 0 at padded frames."""
+        magnitude, phase = self.spectrum(hidden)
+        trace.report("vocos/magnitude", magnitude)
+        trace.report("vocos/phase", phase)
+        return self.istft(torch.polar(magnitude, phase), mask)
+
+    def spectrum(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """hidden -> magnitude, phase (radians, unwrapped), each (batch, frames, n_fft // 2 + 1)."""
+        log_magnitude, phase = exact(self.out, hidden).chunk(2, dim=-1)
+        return log_magnitude.exp().clamp(max=100.0), phase  # the clamp keeps early training from exploding
 
 
 class InverseMDCT(nn.Module):
@@ -199,3 +227,11 @@ class Stream:
 def _lay(tail: Tensor | None, signal: Tensor) -> Tensor:
     """Adds what is left of earlier frames to the start of a new signal, which is never shorter."""
     return signal if tail is None else signal + nn.functional.pad(tail, (0, signal.shape[1] - tail.shape[1]))
+
+
+def exact(layer: nn.Linear, x: Tensor) -> Tensor:
+    """`layer(x)` in float32 even under autocast: a phase of many turns does not survive in 8 bits."""
+    if not torch.is_autocast_enabled(x.device.type):
+        return layer(x)
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.float())

@@ -69,3 +69,10 @@ def token_means(values: Tensor, durations: Tensor, weight: Tensor | None = None)
     total = (belongs @ (values * weight)[..., None]).squeeze(2)
     count = (belongs @ weight[..., None]).squeeze(2)
     return torch.where(count > 0, total / count.clamp(min=1e-8), 0.0)
+
+
+def mean_over_time(x: Tensor, mask: Tensor | None = None) -> Tensor:
+    """The mean of the real frames: x (batch, frames, dim), mask (batch, frames) with True = real -> (batch, dim)."""
+    if mask is None:
+        return x.mean(1)
+    return x.masked_fill(~mask[..., None], 0.0).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)

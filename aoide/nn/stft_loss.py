@@ -72,24 +72,25 @@ class MelLoss(nn.Module):
 
 
 class MultiScaleMelLoss(nn.Module):
-    """The sum of `MelLoss` over window lengths, short to long (Kumar et al. 2023, arXiv:2306.06546, section 3.4).
+    """The sum over window lengths of the L1 between log-mels in decades, the reconstruction loss of DAC and BigVGAN v2.
 
-    Theirs is in decades, so 2.3 times smaller.
+    Source: Kumar et al. 2023, arXiv:2306.06546, section 3.4; each window hops by a quarter and hears all frequencies,
+    and one decade is 20 dB. Parity: tests/parity/test_discriminators.py.
 
     Args:
         sample_rate: Hz.
-        windows: window lengths in samples; each hops by a quarter.
-        bands: mel bands for each window.
+        n_mels: mel bands for each window.
+        windows: window lengths in samples.
     """
 
     def __init__(
         self,
         sample_rate: int,
+        n_mels: Sequence[int] = (5, 10, 20, 40, 80, 160, 320),
         windows: Sequence[int] = (32, 64, 128, 256, 512, 1024, 2048),
-        bands: Sequence[int] = (5, 10, 20, 40, 80, 160, 320),
     ) -> None:
         super().__init__()
-        scales = zip(windows, bands, strict=True)
+        scales = zip(windows, n_mels, strict=True)
         self.parts = nn.ModuleList(MelLoss(_scale(sample_rate, window, mels)) for window, mels in scales)
 
     def forward(self, generated: Tensor, real: Tensor) -> Tensor:
@@ -98,7 +99,7 @@ class MultiScaleMelLoss(nn.Module):
 
 
 def _scale(sample_rate: int, window: int, mels: int) -> MelConfig:
-    """One scale of the multi-scale loss: all frequencies, a hop of a quarter window."""
+    """One scale of the multi-scale loss."""
     return MelConfig(
         sample_rate=sample_rate,
         n_fft=window,
@@ -109,4 +110,5 @@ def _scale(sample_rate: int, window: int, mels: int) -> MelConfig:
         fmax=sample_rate / 2,
         scale="slaney",
         norm="slaney",
+        log="log10",
     )

@@ -5,45 +5,61 @@ Each step first trains the critics on the generator's sound of this batch, then 
     sum of weights[name] * reconstruction losses of the model
     + per critic: critic_weight * (adversarial * score loss + feature * distance of the critic's feature maps)
 
-Score losses are means over the parts of a critic, as Vocos trains; HiFi-GAN sums them: give the critic that many times
-the weight. The critics' own loss carries no weights, since its scale does not matter to an Adam-like optimiser.
+How published systems train, in settings of `Config` (critic settings: aoide/nn/discriminators):
+
+    Vocos            hinge, critics period and band (weight 0.1), weights mel 45: the defaults but for that weight
+    HiFi-GAN, VITS   least_squares, reduction sum, feature 2, weights mel 45
+    MelGAN           hinge_linear, reduction sum, feature 10 (Amphion), or 10 * 4 / 5 / 3 (the paper's code)
+    EnCodec          hinge, maps mean, relative, adversarial 3, feature 3
+
+The critics' own loss carries no weights, since its scale does not matter to an Adam-like optimiser.
 
 Sources: hinge Lim and Ye 2017, arXiv:1705.02894; least squares Mao et al. 2016, arXiv:1611.04076; feature matching
-Larsen et al. 2015, arXiv:1512.09300. Parity of the losses: tests/parity/test_vocos.py.
+Larsen et al. 2015, arXiv:1512.09300. Parity of the losses: tests/parity/test_discriminators.py, test_vocos.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrize
 
-from aoide.nn.discriminators import CRITICS, Critics, Period, Resolution
+from aoide.nn.discriminators import CRITICS, Band, Cqt, Critics, Dilated, Period, Resolution, Scale, Stft
 from aoide.objectives import Batch, inputs, named_losses
 
-Scores = list[Tensor]  # one a part of a critic
-Features = list[list[Tensor]]
+Features = list[list[Tensor]]  # for each part of a critic its maps
+Critic = Literal["period", "scale", "resolution", "band", "stft", "cqt", "dilated"]
+Reduction = Literal["mean", "sum"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
     """Settings of adversarial training; a field named as a critic holds that critic's own settings."""
 
-    critics: tuple[Literal["period", "resolution"], ...] = ("period", "resolution")
-    loss: Literal["hinge", "least_squares"] = "hinge"
+    critics: tuple[Critic, ...] = ("period", "band")
+    loss: Literal["hinge", "hinge_linear", "least_squares"] = "hinge"
     weights: dict[str, float] = field(default_factory=lambda: {"mel": 45.0})  # of the model's reconstruction losses
     critic_weights: dict[str, float] = field(default_factory=dict)  # critics not named here have weight 1
     adversarial: float = 1.0
-    feature: float = 1.0
+    feature: float = 1.0  # 0: feature maps are not compared
+    reduction: Reduction = "mean"  # over the parts of a critic, in every loss
+    maps: Reduction = "sum"  # over the feature maps of a part
+    relative: bool = False  # whether the distance of two maps is in units of the recorded one's mean magnitude
     warmup: int = 0  # steps of reconstruction alone, before the critics start
     period: Period = field(default_factory=Period)
+    scale: Scale = field(default_factory=Scale)
     resolution: Resolution = field(default_factory=Resolution)
+    band: Band = field(default_factory=Band)
+    stft: Stft = field(default_factory=Stft)
+    cqt: Cqt = field(default_factory=Cqt)
+    dilated: Dilated = field(default_factory=Dilated)
 
     def __post_init__(self) -> None:
         if not self.critics or len(set(self.critics)) < len(self.critics):
@@ -58,40 +74,59 @@ class Config:
 # --------------------------------------------------------------------------------------------------------------- losses
 
 
-def hinge_critic(real: Scores, fake: Scores) -> Tensor:
-    """Pushes scores of recorded sound above 1 and those of generated sound below -1; summed over the parts."""
-    return _sum(functional.relu(1 - r).mean() + functional.relu(1 + f).mean() for r, f in zip(real, fake, strict=True))
+class ScoreLoss(NamedTuple):
+    """What a score map costs, each a mean over its entries."""
+
+    real: Callable[[Tensor], Tensor]  # the critic, of recorded sound
+    fake: Callable[[Tensor], Tensor]  # the critic, of generated sound
+    wanted: Callable[[Tensor], Tensor]  # the generator, of generated sound
 
 
-def hinge_generator(fake: Scores) -> Tensor:
-    """Pushes scores of generated sound up to 1, but not beyond; summed over the parts."""
-    return _sum(functional.relu(1 - f).mean() for f in fake)
+def _below_one(score: Tensor) -> Tensor:
+    return functional.relu(1 - score).mean()
 
 
-def least_squares_critic(real: Scores, fake: Scores) -> Tensor:
-    """Pulls scores of recorded sound to 1 and those of generated sound to 0; summed over the parts."""
-    return _sum((1 - r).square().mean() + f.square().mean() for r, f in zip(real, fake, strict=True))
+def _above_minus_one(score: Tensor) -> Tensor:
+    return functional.relu(1 + score).mean()
 
 
-def least_squares_generator(fake: Scores) -> Tensor:
-    """Pulls scores of generated sound to 1; summed over the parts."""
-    return _sum((1 - f).square().mean() for f in fake)
-
-
-def feature_matching(real: Features, fake: Features) -> Tensor:
-    """L1 between the feature maps of recorded and generated sound; summed over maps and parts."""
-    pairs = ((r, f) for part in zip(real, fake, strict=True) for r, f in zip(*part, strict=True))
-    return _sum((r - f).abs().mean() for r, f in pairs)
+def _far_from_one(score: Tensor) -> Tensor:
+    return (1 - score).square().mean()
 
 
 SCORE_LOSSES = {
-    "hinge": (hinge_critic, hinge_generator),
-    "least_squares": (least_squares_critic, least_squares_generator),
+    "hinge": ScoreLoss(_below_one, _above_minus_one, _below_one),
+    "hinge_linear": ScoreLoss(_below_one, _above_minus_one, lambda score: -score.mean()),
+    "least_squares": ScoreLoss(_far_from_one, lambda score: score.square().mean(), _far_from_one),
 }
 
 
-def _sum(losses: Iterator[Tensor]) -> Tensor:
-    return torch.stack(list(losses)).sum()
+def reduce(losses: Iterable[Tensor], how: Reduction) -> Tensor:
+    """The mean or the sum of scalars."""
+    stacked = torch.stack(list(losses))
+    return stacked.mean() if how == "mean" else stacked.sum()
+
+
+def critic_loss(loss: ScoreLoss, real: list[Tensor], fake: list[Tensor], parts: Reduction = "mean") -> Tensor:
+    """What a critic loses whose parts gave these scores of recorded and of generated sound."""
+    return reduce((loss.real(r) + loss.fake(f) for r, f in zip(real, fake, strict=True)), parts)
+
+
+def generator_loss(loss: ScoreLoss, fake: list[Tensor], parts: Reduction = "mean") -> Tensor:
+    """What the generator loses to a critic whose parts gave its sound these scores."""
+    return reduce((loss.wanted(f) for f in fake), parts)
+
+
+def feature_matching(
+    real: Features, fake: Features, parts: Reduction = "mean", maps: Reduction = "sum", relative: bool = False
+) -> Tensor:
+    """L1 between the feature maps of recorded and generated sound; `relative`: over the mean of the recorded map."""
+
+    def distance(r: Tensor, f: Tensor) -> Tensor:
+        return functional.l1_loss(f, r) / r.abs().mean() if relative else functional.l1_loss(f, r)
+
+    pairs = (zip(*part, strict=True) for part in zip(real, fake, strict=True))
+    return reduce((reduce((distance(r, f) for r, f in part), maps) for part in pairs), parts)
 
 
 # ------------------------------------------------------------------------------------------------------------ objective
@@ -111,11 +146,12 @@ class Objective:
 
     def __init__(self, config: Config, module: ModuleType, model: nn.Module) -> None:
         self.config, self.module = config, module
-        self.critic = Critics({name: getattr(config, name) for name in config.critics})
+        clock = getattr(model.config, "mel", model.config)
+        sample_rate = getattr(clock, "sample_rate", 0)
+        self.critic = Critics({name: getattr(config, name).critic(sample_rate) for name in config.critics})
         self.critic.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.networks: dict[str, nn.Module] = {"critic": self.critic, "generator": model}
         self._reconstruction = named_losses(module, model.config, config.weights)
-        self._critic_loss, self._generator_loss = SCORE_LOSSES[config.loss]
 
     def steps(self, batch: Batch, generator: torch.Generator | None = None) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """Yields ("critic", losses), then ("generator", losses); during the warm-up only the latter.
@@ -150,7 +186,8 @@ class Objective:
         losses: dict[str, Tensor] = {}
         for name in self.config.critics:
             on_real, on_fake = zip(*(score.chunk(2) for score in both[name].scores), strict=True)
-            losses[name] = self._critic_loss(list(on_real), list(on_fake)) / len(on_real)
+            loss = SCORE_LOSSES[self.config.loss]
+            losses[name] = critic_loss(loss, list(on_real), list(on_fake), self.config.reduction)
         return losses
 
     def _please(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
@@ -158,15 +195,19 @@ class Objective:
 
         Asks the bare critic: a wrapper for several GPUs would wait for gradients that it does not get.
         """
-        with torch.no_grad():
-            on_real = self.critic(real)
-        on_fake = self.critic(fake)
-        losses = {}
-        for name in self.config.critics:
-            share = self.config.critic_weights.get(name, 1.0) / len(on_fake[name].scores)
-            losses[f"{name}_score"] = self.config.adversarial * share * self._generator_loss(on_fake[name].scores)
-            distance = feature_matching(on_real[name].features, on_fake[name].features)
-            losses[f"{name}_feature"] = self.config.feature * share * distance
+        config, loss = self.config, SCORE_LOSSES[self.config.loss]
+        losses: dict[str, Tensor] = {}
+        with parametrize.cached():  # the critics stand still, so that their weights need to be normalised only once
+            with torch.no_grad():
+                on_real = self.critic(real) if config.feature else {}
+            on_fake = self.critic(fake)
+        for name in config.critics:
+            weight, (scores, features) = config.critic_weights.get(name, 1.0), on_fake[name]
+            losses[f"{name}_score"] = config.adversarial * weight * generator_loss(loss, scores, config.reduction)
+            if config.feature:
+                recorded = on_real[name].features
+                distance = feature_matching(recorded, features, config.reduction, config.maps, config.relative)
+                losses[f"{name}_feature"] = config.feature * weight * distance
         return losses
 
 
@@ -191,4 +232,4 @@ def _frozen(network: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-assert set(CRITICS) <= set(Config.__dataclass_fields__), "each critic has its settings in gan.Config"
+assert set(CRITICS) == set(get_args(Critic)) <= set(Config.__dataclass_fields__), "gan.Config knows each critic"

@@ -19,6 +19,7 @@ _CONSONANTS = "bdfhjklmnpstvwzðŋɡɹʃʒʤʧθT"
 _VOWELS = "AIOWYæɑɔəɛɜɪʊʌᵊᵻiu"
 SOUNDS = (*_CONSONANTS, *(stress + vowel for stress in ("", PRIMARY, SECONDARY) for vowel in _VOWELS))
 """1, 2, ... as the network's output; 0 is "nothing here"."""
+_FIRST_VOWEL = len(_CONSONANTS) + 1  # its number; the vowels come plain, with primary, with secondary stress
 SLOTS = 2  # per letter: x in *fix* is k and s
 LONGEST = 32  # letters; longer strings are read in pieces
 
@@ -69,7 +70,20 @@ def sounds(phonemes: str) -> list[str]:
 
 
 def decode(scores: np.ndarray) -> str:
-    """(slots, sounds + 1) -> phonemes: the best of each slot, repetitions and nothings left out."""
+    """(slots, sounds + 1) -> phonemes: the best of each slot, repetitions and nothings left out, one primary stress."""
     best = scores.argmax(axis=-1)
-    kept = best[(best != 0) & (best != np.concatenate(([0], best[:-1])))]
+    slots = np.flatnonzero((best != 0) & (best != np.concatenate(([0], best[:-1]))))
+    kept = best[slots]
+    vowels = np.flatnonzero(kept > len(_CONSONANTS))
+    if vowels.size:
+        bare = (kept[vowels] - _FIRST_VOWEL) % len(_VOWELS) + _FIRST_VOWEL
+        primary, secondary = bare + len(_VOWELS), bare + 2 * len(_VOWELS)
+        strong = kept[vowels] == primary
+        if strong.sum() != 1:  # the network judges each vowel by itself; a word has one main stress
+            chances = scores[slots[vowels]]
+            row = np.arange(len(vowels))
+            gain = chances[row, primary] - chances[row, np.where(strong, secondary, kept[vowels])]
+            chosen = int(np.where(strong | ~strong.any(), gain, -np.inf).argmax())
+            kept[vowels[strong]] = secondary[strong]
+            kept[vowels[chosen]] = primary[chosen]
     return "".join(SOUNDS[i - 1] for i in kept)

@@ -1,4 +1,9 @@
-"""The voices that come in the package, one folder each: voice.onnx, voice.json, card.md (see `generate/folder.py`)."""
+"""The small checkpoints that come in the package, one folder each: voices, vocoders and codecs, each with its card.
+
+NAME/voice.json      a voice (see `generate/folder.py`)
+NAME/vocoder.json    a vocoder (see `generate/vocoder.py`)
+NAME/codec.json      a codec (see `generate/codec.py`)
+"""
 
 from __future__ import annotations
 
@@ -8,15 +13,24 @@ from pathlib import Path
 from aoide.config import UserError, near
 
 DEFAULT = "en-heart"
+DEFAULT_VOCODER = "universal-24k"
+DEFAULT_CODEC = "codec-24k"
+KINDS = ("voice", "vocoder", "codec")
 
 
-def names() -> list[str]:
-    """The names of the voices in the package, sorted."""
-    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/voice.json"))
+def names(kind: str = "voice") -> list[str]:
+    """The names of what is in the package, sorted."""
+    return sorted(path.parent.name for path in Path(__file__).parent.glob(f"*/{kind}.json"))
 
 
-def find(name: str, others: Iterable[str] = ()) -> Path:
-    """The folder of a voice: one of `names()`, or the path of a folder that `aoide export` wrote.
+def kind_of(name: str) -> str | None:
+    """What `name` is, a folder or something in the package: one of KINDS, None for neither."""
+    folders = (Path(__file__).parent / name, Path(name))
+    return next((kind for folder in folders for kind in KINDS if name and (folder / f"{kind}.json").is_file()), None)
+
+
+def find(name: str, others: Iterable[str] = (), kind: str = "voice") -> Path:
+    """The folder of a voice, vocoder or codec: one of `names(kind)`, or the path of a folder that `aoide export` wrote.
 
     Args:
         others: names that the caller would have taken too; the error looks for near ones among them as well.
@@ -24,13 +38,13 @@ def find(name: str, others: Iterable[str] = ()) -> Path:
     Raises:
         UserError: neither; names the near ones.
     """
-    if name in names():
+    known = names(kind)
+    if name in known:
         return Path(__file__).parent / name
     if name and Path(name).is_dir():
         return Path(name)
-    known = names()
     guess = near(name, [*known, *others])
     if "/" in name and not guess:
         raise UserError(f"{name}: no such folder")
     guess = guess or (f" there is {', '.join(known)}" if known else " none came with this package")
-    raise UserError(f"no voice {name!r};{guess}")
+    raise UserError(f"no {kind} {name!r};{guess}")

@@ -32,6 +32,7 @@ AXES = {
     "spectra": "frame",
     "codes": "frame",
     "audio": "sample",
+    "noisy": "sample",
 }
 
 pytestmark = pytest.mark.parametrize("name", find.names())

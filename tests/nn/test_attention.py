@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aoide import trace
-from aoide.nn.attention import AttentionBlock, FFTBlock, SelfAttention, sinusoids
+from aoide.nn.attention import AttentionBlock, FFTBlock, PreNormFFTBlock, SelfAttention, sinusoids
 
 
 def _masked() -> tuple[torch.Tensor, torch.Tensor]:
@@ -54,3 +54,15 @@ def test_sinusoids() -> None:
         angle = position / 10000 ** (2 * (channel // 2) / 6)
         want = math.cos(angle) if channel % 2 else math.sin(angle)
         np.testing.assert_allclose(float(code[position, channel]), want, atol=1e-5)
+
+
+def test_pre_norm_block_adds_to_what_comes_in_and_does_not_look_at_padding() -> None:
+    torch.manual_seed(0)
+    block = PreNormFFTBlock(8, heads=2, hidden=12, kernel=3, dropout=0.5).eval()
+    x, mask = _masked()
+    torch.testing.assert_close(block(x, mask)[1, :4], block(x[1:, :4])[0])
+    with torch.no_grad():
+        for last in (block.attention.out, block.contract):
+            last.weight.zero_()
+            last.bias.zero_()
+    assert torch.equal(block(x, mask), x)

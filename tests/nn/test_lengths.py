@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from aoide.nn.lengths import expand, mask_from_lengths, token_means, token_of_frame
+from aoide.nn.lengths import expand, mask_from_lengths, mean_over_time, token_means, token_of_frame
 
 DURATIONS = torch.tensor([[2, 0, 3], [1, 1, 0]])
 
@@ -39,3 +39,10 @@ def test_token_means() -> None:
     assert token_means(values, DURATIONS).tolist() == [[2.0, 0.0, 7.0], [2.0, 4.0, 0.0]]
     counted = torch.tensor([[True, False, True, True, False], [False, True, False, False, False]])
     assert token_means(values, DURATIONS, counted).tolist() == [[1.0, 0.0, 5.5], [0.0, 4.0, 0.0]]
+
+
+def test_mean_over_time() -> None:
+    x = torch.tensor([[[1.0], [3.0], [8.0]], [[2.0], [4.0], [99.0]]])
+    mask = torch.arange(3) < torch.tensor([[3], [2]])
+    assert mean_over_time(x, mask).tolist() == [[4.0], [3.0]] and mean_over_time(x[:1]).tolist() == [[4.0]]
+    assert mean_over_time(x, torch.zeros(2, 3, dtype=torch.bool)).tolist() == [[0.0], [0.0]], "nothing real is no NaN"

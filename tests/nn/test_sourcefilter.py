@@ -97,3 +97,52 @@ def test_runtime_without_torch_makes_the_same_sound() -> None:
     theirs = synthesis.sourcefilter(tuple(s[0].numpy() for s in spectra), f0[0].numpy(), hop=HOP, sample_rate=RATE)
     assert theirs.shape == ours.shape
     assert np.abs(ours - theirs).max() <= 1e-4 * np.abs(ours).max()
+
+
+@pytest.mark.parametrize("hop", [HOP, 77])
+def test_pieces_of_the_pulses_are_as_in_the_whole(hop: int) -> None:
+    f0 = 120 + 100 * torch.rand(2, 30, generator=torch.Generator().manual_seed(0))
+    f0[:, 8:12] = 0.0
+    whole = sourcefilter.pulses(f0, hop, RATE)
+    centres = sourcefilter.pulse_centres(f0, hop, RATE)
+    piece = sourcefilter.pulses(f0[:, 9:20], hop, RATE, centres[:, 9:20])
+    # Rounded to float64 sums in another order: a pulse is as high as it has harmonics, about 100.
+    torch.testing.assert_close(piece[:, hop:-hop], whole[:, 10 * hop : 19 * hop], atol=1e-3, rtol=0)
+    later = sourcefilter.pulse_centres(f0[:, 9:], hop, RATE, torch.stack([centres[:, 8], f0[:, 8].double()], dim=1))
+    apart = (later - centres[:, 9:]).abs()
+    assert float(torch.minimum(apart, 1 - apart).max()) < 1e-9
+
+
+@pytest.mark.parametrize("glide", [False, True])
+def test_the_sine_has_the_frequency_of_f0_and_no_jumps(glide: bool) -> None:
+    f0 = torch.linspace(200, 300, 50)[None]
+    phase = sourcefilter.sine_phase(f0, 64, 8_000, glide=glide).flatten(1)[0]
+    step = phase.diff()
+    step = step - step.round()
+    limit = 300 / 8_000 + 1e-5
+    assert float(step.min()) > 200 / 8_000 - 1e-5 and float(step.max()) < limit, "at frame joints too"
+    changes = step.diff().abs()
+    assert (float(changes.max()) < 1e-5) == glide, "without a glide the frequency steps from frame to frame"
+
+
+def test_an_hour_of_the_sine_keeps_its_phase() -> None:
+    starts = sourcefilter.sine_starts(torch.full((1, 100 * 3600), 110.25), 441, 44_100)
+    error = starts.double() - (1.1025 * torch.arange(100 * 3600, dtype=torch.float64))
+    assert float((error - error.round()).abs().max()) < 1e-6
+
+
+def test_partials_are_whole_multiples_ahead_by_their_offsets() -> None:
+    phase = torch.linspace(-0.5, 0.5, 40).view(1, 5, 8)
+    offsets = torch.tensor([[0.0, 0.25, 0.5]])
+    waves = sourcefilter.partials(phase, offsets)
+    for i in range(3):
+        want = torch.sin(2 * math.pi * ((i + 1) * phase + offsets[0, i]))
+        torch.testing.assert_close(waves[..., i], want, atol=1e-6, rtol=0)
+
+
+def test_breath_is_louder_where_there_is_no_voice() -> None:
+    f0 = torch.tensor([[0.0, 100.0]])
+    noise = torch.ones(1, 2, 4, 3)
+    mixed = sourcefilter.breathing(torch.zeros(1, 2, 4, 3), f0, noise)
+    assert mixed[0, 0].unique().tolist() == [pytest.approx(0.1 / 3)]
+    assert mixed[0, 1].unique().tolist() == [pytest.approx(0.003)]

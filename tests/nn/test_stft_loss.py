@@ -11,7 +11,7 @@ LOSSES = {
     "stft": STFTLoss(256, 64, 200),
     "multi-resolution": MultiResolutionSTFTLoss(((256, 64, 256), (128, 32, 100))),
     "mel": MelLoss(MelConfig(sample_rate=RATE, n_fft=256, hop=64, win=256, n_mels=20, fmax=4_000)),
-    "multi-scale mel": MultiScaleMelLoss(RATE, windows=(64, 256), bands=(5, 20)),
+    "multi-scale mel": MultiScaleMelLoss(RATE, n_mels=(5, 20), windows=(64, 256)),
 }
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -9,14 +10,11 @@ from torch import Tensor, nn
 
 from aoide.config import UserError, build
 from aoide.models.vocoder import vocos
-from aoide.nn.discriminators import Period, Resolution
+from aoide.nn.discriminators import CRITICS
 from aoide.objectives import gan
+from tests.toy import SMALL_CRITICS
 
-SMALL = {
-    "weights": {"mel": 45.0},
-    "period": Period(periods=(2, 3), channels=(4, 8)),
-    "resolution": Resolution(windows=(64, 32), channels=4, bands=(0.0, 0.5, 1.0)),
-}
+SMALL = {"weights": {"mel": 45.0}, **SMALL_CRITICS}
 
 
 def _objective(**settings) -> gan.Objective:
@@ -47,8 +45,8 @@ def test_critics_first_then_the_generator() -> None:
     objective = _objective()
     steps = list(objective.steps(_batch()))
     assert [name for name, _ in steps] == ["critic", "generator"]
-    assert list(steps[0][1]) == ["period", "resolution"]
-    names = ["mel", "period_score", "period_feature", "resolution_score", "resolution_feature"]
+    assert list(steps[0][1]) == ["period", "band"]
+    names = ["mel", "period_score", "period_feature", "band_score", "band_feature"]
     assert list(steps[1][1]) == names
 
 
@@ -89,37 +87,123 @@ def test_weights() -> None:
 
     plain = generator()
     weights = {"mel": 90.0, "stft": 1.0}
-    other = generator(weights=weights, critic_weights={"resolution": 0.1}, adversarial=2.0, feature=3.0)
+    other = generator(weights=weights, critic_weights={"band": 0.1}, adversarial=2.0, feature=3.0)
     assert other["mel"] == pytest.approx(2 * plain["mel"])
     assert other["stft"] > 0
     assert other["period_score"] == pytest.approx(2 * plain["period_score"])
-    assert other["resolution_score"] == pytest.approx(0.2 * plain["resolution_score"])
-    assert other["resolution_feature"] == pytest.approx(0.3 * plain["resolution_feature"])
+    assert other["band_score"] == pytest.approx(0.2 * plain["band_score"])
+    assert other["band_feature"] == pytest.approx(0.3 * plain["band_feature"])
 
 
-def test_any_set_of_critics() -> None:
-    for critics in (("resolution",), ("period",), ("resolution", "period")):
-        objective = _objective(critics=critics)
-        assert list(objective.critic.by_name) == list(critics)
-        assert list(next(objective.steps(_batch()))[1]) == list(critics)
+@pytest.mark.parametrize(
+    "critics", [*((name,) for name in CRITICS), ("cqt", "scale", "period"), tuple(CRITICS)], ids=str
+)
+def test_any_set_of_critics(critics: tuple[gan.Critic, ...]) -> None:
+    objective = _objective(critics=critics)
+    assert list(objective.critic.by_name) == list(critics)
+    steps = list(objective.steps(_batch()))
+    assert list(steps[0][1]) == list(critics)
+    assert list(steps[1][1]) == ["mel", *(f"{name}_{kind}" for name in critics for kind in ("score", "feature"))]
+    assert all(torch.isfinite(loss) for _, losses in steps for loss in losses.values())
 
 
-def test_least_squares_values() -> None:
+def test_values_of_the_score_losses() -> None:
     real, fake = [torch.tensor([[0.5, 1.0]])], [torch.tensor([[0.0, 2.0]])]
-    assert float(gan.least_squares_critic(real, fake)) == pytest.approx(0.125 + 2.0)
-    assert float(gan.least_squares_generator(fake)) == pytest.approx(1.0)
-    assert float(gan.hinge_critic(real, fake)) == pytest.approx(0.25 + 2.0)
-    assert float(gan.hinge_generator(fake)) == pytest.approx(0.5)
-    assert float(gan.feature_matching([[real[0]], [real[0]]], [[fake[0]], [fake[0]]])) == pytest.approx(1.5)
+    for name, of_critic, of_generator in (
+        ("least_squares", 0.125 + 2.0, 1.0),
+        ("hinge", 0.25 + 2.0, 0.5),
+        ("hinge_linear", 0.25 + 2.0, -1.0),
+    ):
+        loss = gan.SCORE_LOSSES[name]
+        assert float(gan.critic_loss(loss, real, fake)) == pytest.approx(of_critic)
+        assert float(gan.generator_loss(loss, fake)) == pytest.approx(of_generator)
+        assert float(gan.generator_loss(loss, fake * 3, "sum")) == pytest.approx(3 * of_generator)
+        assert float(gan.generator_loss(loss, fake * 3, "mean")) == pytest.approx(of_generator)
 
 
-def test_averages_over_the_parts_of_a_critic() -> None:
-    objective, batch = _objective(loss="least_squares", critics=("period",)), _batch()
-    with torch.no_grad():
-        fake = objective.networks["generator"](batch["mel"])
-        on_real, on_fake = (objective.critic(x)["period"].scores for x in (batch["audio"], fake))
-    by_hand = gan.least_squares_critic(on_real, on_fake) / 2
-    torch.testing.assert_close(next(objective.steps(batch))[1]["period"], by_hand)
+def test_values_of_feature_matching() -> None:
+    """Two parts, of two maps and of one; every map is off by 1.5 on average, the recorded ones have 0.75 on average."""
+    real, fake = torch.tensor([[0.5, -1.0]]), torch.tensor([[2.0, -2.5]])
+    features = ([[real, real], [real]], [[fake, fake], [fake]])
+    assert float(gan.feature_matching(*features)) == pytest.approx((3.0 + 1.5) / 2)
+    assert float(gan.feature_matching(*features, parts="sum")) == pytest.approx(4.5)
+    assert float(gan.feature_matching(*features, maps="mean")) == pytest.approx(1.5)
+    assert float(gan.feature_matching(*features, maps="mean", relative=True)) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loss": "hinge"},
+        {"loss": "least_squares", "reduction": "sum", "feature": 2.0},
+        {"loss": "hinge_linear", "reduction": "sum", "feature": 10.0},
+        {"loss": "hinge", "maps": "mean", "relative": True, "adversarial": 3.0, "feature": 3.0},
+    ],
+    ids=("vocos", "hifigan", "melgan", "encodec"),
+)
+def test_steps_give_the_losses_of_the_plain_formulation(settings: dict) -> None:
+    """Real and fake apart, nothing shared or kept: what the published training loops do."""
+    objective, batch = _objective(critics=("scale", "period"), **settings), _batch()
+    config, critics = objective.config, objective.critic.eval()
+    loss = gan.SCORE_LOSSES[config.loss]
+    fake = objective.networks["generator"](batch["mel"]).detach()
+    on_real, on_fake = critics(batch["audio"]), critics(fake)
+    steps = dict(objective.steps(batch))
+    for name in config.critics:
+        (real_scores, real_maps), (fake_scores, fake_maps) = on_real[name], on_fake[name]
+        expected = gan.critic_loss(loss, real_scores, fake_scores, config.reduction)
+        torch.testing.assert_close(steps["critic"][name], expected)
+        expected = config.adversarial * gan.generator_loss(loss, fake_scores, config.reduction)
+        torch.testing.assert_close(steps["generator"][f"{name}_score"], expected)
+        distance = gan.feature_matching(real_maps, fake_maps, config.reduction, config.maps, config.relative)
+        torch.testing.assert_close(steps["generator"][f"{name}_feature"], config.feature * distance)
+
+
+def test_the_generator_gets_the_gradient_of_the_plain_formulation() -> None:
+    objective, batch = _objective(critics=("scale", "period"), loss="least_squares", reduction="sum"), _batch()
+    generator, critics = objective.networks["generator"], objective.critic.eval()
+    *_, (_, losses) = objective.steps(batch)
+    sum(value for name, value in losses.items() if name != "mel").backward()
+    got = [p.grad.clone() for p in generator.parameters()]
+    generator.zero_grad()
+    on_real, on_fake = critics(batch["audio"]), critics(generator(batch["mel"]))
+    plain = sum(
+        gan.generator_loss(gan.SCORE_LOSSES["least_squares"], on_fake[name].scores, "sum")
+        + gan.feature_matching(on_real[name].features, on_fake[name].features, "sum")
+        for name in on_real
+    )
+    plain.backward()
+    for a, parameter in zip(got, generator.parameters(), strict=True):
+        torch.testing.assert_close(a, parameter.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_maps_without_weight_are_not_compared() -> None:
+    objective = _objective(critics=("period",), feature=0.0)
+    heard = []
+    objective.critic.register_forward_hook(lambda *_: heard.append(1))
+    steps = dict(objective.steps(_batch()))
+    assert list(steps["generator"]) == ["mel", "period_score"]
+    assert len(heard) == 2, "both together, and the generated sound for the generator"
+
+
+def test_weights_are_normalised_once_in_the_generators_turn() -> None:
+    objective = _objective(critics=("period",))
+    calls = []
+    norm = objective.critic.by_name["period"].parts[0].post.parametrizations.weight[0]
+    norm.register_forward_hook(lambda *_: calls.append(1))
+    steps = objective.steps(_batch())
+    for turn in (1, 2):
+        next(steps)
+        assert len(calls) == turn
+
+
+def test_the_cqt_critic_learns_the_rate_from_the_model() -> None:
+    right, wrong = (SMALL_CRITICS["cqt"].critic(vocos.TOY.mel.sample_rate * factor) for factor in (1, 2))
+    kernels = _objective(critics=("cqt",)).critic.by_name["cqt"].parts[0].transform.kernels
+    assert torch.equal(kernels, right.parts[0].transform.kernels)
+    assert not torch.equal(kernels, wrong.parts[0].transform.kernels)
+    with pytest.raises(UserError, match="12 octaves reach up to"):
+        _objective(critics=("cqt",), cqt=replace(SMALL_CRITICS["cqt"], octaves=12, hops=(2048,), bins=(4,)))
 
 
 def test_training_gets_better() -> None:
@@ -164,7 +248,7 @@ def test_a_model_may_give_its_sound_as_a_field() -> None:
         ({"critics": ["perod"]}, "did you mean period"),
         ({"critics": []}, "one or more critics"),
         ({"critics": ["period", "period"]}, "each once"),
-        ({"critics": ["period"], "critic_weights": {"resolution": 0.1}}, "names resolution, but the critics are"),
+        ({"critics": ["period"], "critic_weights": {"band": 0.1}}, "names band, but the critics are"),
         ({"warmup": -1}, "number of steps"),
     ],
 )

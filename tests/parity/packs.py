@@ -99,10 +99,31 @@ def check(pack: Pack, got: dict[str, Tensor], factor: float = 20.0, floor: float
         assert tuple(value.shape) == tuple(want.shape), f"{name}: shape {tuple(value.shape)}, not {tuple(want.shape)}"
         difference = float((value.detach().double() - want.double()).abs().max()) if want.numel() else 0.0
         allowed = limit(pack, name, factor, floor)
+        _note(pack, name, difference, allowed)
         if not difference <= allowed:  # so that NaN fails
             wrong.append(f"{name}: off by {difference:.3g}, limit {allowed:.3g}")
     assert not wrong, f"{pack.name}: " + "; ".join(wrong)
 
 
+def _note(pack: Pack, name: str, difference: float, allowed: float) -> None:
+    """Appends a comparison to the file that AOIDE_PARITY_REPORT names, one JSON object a line."""
+    if path := os.environ.get("AOIDE_PARITY_REPORT"):
+        line = {"pack": pack.name, "output": name, "difference": difference, "limit": allowed}
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
 def _unmeasured(pack: Pack) -> bool:
     return "float64_run" in pack.meta
+
+
+def matching(folder: str, *models: str) -> list[str]:
+    """The packs of a folder whose metadata name one of these models; reads no tensor, and is empty where none are."""
+    from safetensors import safe_open
+
+    names = []
+    for path in sorted((FOLDER / folder).glob("*.safetensors")):
+        with safe_open(str(path), "pt") as file:
+            if json.loads(file.metadata()["model"]) in models:
+                names.append(f"{folder}/{path.stem}")
+    return names

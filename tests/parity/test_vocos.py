@@ -38,6 +38,19 @@ def test_mel_to_sound(name: str) -> None:
     assert set(pack.out) <= set(got), "every recorded output is compared"
 
 
+@pytest.mark.parametrize("name", packs.matching("amphion_vevo", "vevo_vocos"))
+@torch.no_grad()
+def test_mel_of_vevo_to_sound(name: str) -> None:
+    pack = packs.load(name)
+    model = vocos.from_official(pack.state, pack.config).eval()
+    mel = pack.inputs["mel"].mT
+    packs.check(pack, {"mid.backbone": model.backbone(mel), "wav": model(mel)[:, None]})
+    assert set(pack.out) == {"wav"}
+    published = {"model": {"vocos": pack.config}, "preprocess": {"mel_mean": -4.92, "mel_var": 8.14, "fmax": 12_000}}
+    other = vocos.from_official(pack.state, published)
+    torch.testing.assert_close(other(mel * 8.14**0.5 - 4.92), model(mel), atol=1e-5, rtol=1e-4)
+
+
 @torch.no_grad()
 def test_encodec_codes_to_sound() -> None:
     pack = packs.load("vocos/encodec_adanorm")
@@ -54,15 +67,19 @@ def test_critics_and_losses() -> None:
     with torch.no_grad():
         on_real, on_fake = critics(real), critics(fake)
     got = {
-        "mid.mpd.fmap_real.0.1": on_real["period"].features[0][1],
-        "mid.mrd.fmap_real.0.1": on_real["resolution"].features[0][1],
+        "mid.mpd.fmap_real.0.1": on_real["period"].features[0][1].mT,
+        "mid.mrd.fmap_real.0.1": on_real["band"].features[0][1],
     }
-    for short, name in (("mpd", "period"), ("mrd", "resolution")):
+    for short, name in (("mpd", "period"), ("mrd", "band")):
         for kind, judgement in (("real", on_real[name]), ("gen", on_fake[name])):
-            got |= {f"{short}.score_{kind}.{i}": score for i, score in enumerate(judgement.scores)}
-        got[f"{short}.loss_discriminator"] = gan.hinge_critic(on_real[name].scores, on_fake[name].scores)[None]
-        got[f"{short}.loss_generator"] = gan.hinge_generator(on_fake[name].scores)[None]
-        got[f"{short}.loss_feature"] = gan.feature_matching(on_real[name].features, on_fake[name].features)[None]
+            ordered = [maps[-1].mT.flatten(1) for maps in judgement.features] if short == "mpd" else judgement.scores
+            got |= {f"{short}.score_{kind}.{i}": score for i, score in enumerate(ordered)}
+        hinge, (real_maps, fake_maps) = gan.SCORE_LOSSES["hinge"], (on_real[name].features, on_fake[name].features)
+        got[f"{short}.loss_discriminator"] = gan.critic_loss(hinge, on_real[name].scores, on_fake[name].scores, "sum")[
+            None
+        ]
+        got[f"{short}.loss_generator"] = gan.generator_loss(hinge, on_fake[name].scores, "sum")[None]
+        got[f"{short}.loss_feature"] = gan.feature_matching(real_maps, fake_maps, "sum")[None]
     mel = MelConfig(sample_rate=24_000, n_fft=256, hop=64, win=256, n_mels=20, fmax=12_000, floor=1e-7)
     got["loss_mel"] = MelLoss(mel)(fake, real)
     packs.check(pack, got)

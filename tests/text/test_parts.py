@@ -118,7 +118,7 @@ def test_tagger() -> None:
     assert tagger(sentence)[2] == "VB" and tagger(sentence)[5] == "NN"
 
 
-# ---------------------------------------------------------------------------------------------------- letters, tokenizer
+# --------------------------------------------------------------------------------------------------- letters, tokenizer
 
 
 def test_letters_are_decoded_without_repetitions() -> None:

@@ -7,7 +7,8 @@ Objective    adversarial with a mel loss (aoide/objectives/gan.py)
 Recipes      recipes/vocoder/vocos-ljspeech.yaml, recipes/vocoder/vocos-asterisk.yaml
 Paper        Siuzdak 2023, arXiv:2306.00814
 Code         github.com/gemelo-ai/vocos (MIT)
-Checkpoints  charactr/vocos-mel-24khz (Hugging Face, MIT): load with `from_official`
+Checkpoints  charactr/vocos-mel-24khz (Hugging Face, MIT), the vocoder of amphion/Vevo (255 M parameters): load with
+             `from_official`
 Parity       tests/parity/test_vocos.py
 Differs      "center" padding gives one hop more than the original, so that samples = frames * hop under both paddings;
              the samples that both give are equal. The variant for EnCodec codes is vocoder/vocos_encodec. Their
@@ -31,8 +32,8 @@ from aoide import trace
 from aoide.audio.mel import MelConfig, filterbank
 from aoide.config import UserError
 from aoide.nn.conv import Conv1d
-from aoide.nn.convnext import ConvNeXtBlock
-from aoide.nn.istft import InverseMDCT, InverseSTFT, Padding
+from aoide.nn.convnext import ConvNeXtBackbone, rename_backbone
+from aoide.nn.istft import FourierHead, InverseMDCT, Padding, exact
 from aoide.nn.official import adopt, modern_weight_norm
 from aoide.nn.stft_loss import MelLoss, MultiResolutionSTFTLoss
 from aoide.objectives import Batch, gan
@@ -48,32 +49,17 @@ class Config:
     hidden: int = 1536  # channels inside a ConvNeXt block
     backbone: Literal["convnext", "resnet"] = "convnext"
     head: Literal["istft", "imdct"] = "istft"
+    mel_mean: float = 0.0  # taken from every value of the mel before the network sees it
+    mel_std: float = 1.0  # by which it is divided then
 
     def __post_init__(self) -> None:
+        if self.mel_std <= 0:
+            raise ValueError(f"mel_std is above 0, got {self.mel_std}")
         if min(self.dim, self.layers, self.hidden) < 1:
             raise ValueError(f"dim, layers and hidden are 1 or more, got {self.dim}, {self.layers}, {self.hidden}")
 
 
 # ------------------------------------------------------------------------------------------------------------ backbones
-
-
-class ConvNeXtBackbone(nn.Module):
-    """ConvNeXt blocks between two normalisations: features (batch, frames, dim_in) -> hidden (batch, frames, dim)."""
-
-    def __init__(self, dim_in: int, dim: int, hidden: int, layers: int) -> None:
-        super().__init__()
-        self.embed = Conv1d(dim_in, dim, kernel=7)
-        self.norm = nn.LayerNorm(dim, eps=1e-6)
-        self.blocks = nn.ModuleList(ConvNeXtBlock(dim, hidden, layer_scale=1 / layers) for _ in range(layers))
-        self.final_norm = nn.LayerNorm(dim, eps=1e-6)
-        self.reach = (1 + layers) * self.embed.reach  # all kernels are of one size
-        self.apply(small_start)
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        x = self.norm(self.embed(x, mask))
-        for block in self.blocks:
-            x = block(x, mask)
-        return self.final_norm(x)
 
 
 class ResNetBackbone(nn.Module):
@@ -108,44 +94,7 @@ class ResidualUnit(nn.Module):
         return x + self.scale * y
 
 
-def small_start(module: nn.Module) -> None:
-    """Vocos' first weights: normal with deviation 0.02, and no bias."""
-    if isinstance(module, (nn.Conv1d, nn.Linear)):
-        nn.init.normal_(module.weight, std=0.02)
-        assert module.bias is not None
-        nn.init.zeros_(module.bias)
-
-
 # ---------------------------------------------------------------------------------------------------------------- heads
-
-
-def exact(layer: nn.Linear, x: Tensor) -> Tensor:
-    """`layer(x)` in float32 even under autocast: a phase of many turns does not survive in 8 bits."""
-    if not torch.is_autocast_enabled(x.device.type):
-        return layer(x)
-    with torch.autocast(x.device.type, enabled=False):
-        return layer(x.float())
-
-
-class FourierHead(nn.Module):
-    """hidden (batch, frames, dim) -> waveform (batch, frames * hop) through magnitude, phase and an inverse STFT."""
-
-    def __init__(self, dim: int, n_fft: int, hop: int, padding: Padding) -> None:
-        super().__init__()
-        self.out = nn.Linear(dim, n_fft + 2)
-        self.istft = InverseSTFT(n_fft, hop, padding)
-        self.reach = math.ceil(n_fft / hop / 2) + 1
-
-    def forward(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
-        magnitude, phase = self.spectrum(hidden)
-        trace.report("vocos/magnitude", magnitude)
-        trace.report("vocos/phase", phase)
-        return self.istft(torch.polar(magnitude, phase), mask)
-
-    def spectrum(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """hidden -> magnitude, phase (radians, unwrapped), each (batch, frames, n_fft // 2 + 1)."""
-        log_magnitude, phase = exact(self.out, hidden).chunk(2, dim=-1)
-        return log_magnitude.exp().clamp(max=100.0), phase  # the clamp keeps early training from exploding
 
 
 class CosineHead(nn.Module):
@@ -207,7 +156,21 @@ class Model(nn.Module):
             raise UserError(
                 f"this vocoder reads {self.config.mel}, (batch, frames, mels), not a mel {tuple(mel.shape)}"
             )
-        return self.head(self.backbone(mel, frame_mask), frame_mask)
+        return self.head(self.hidden(mel, frame_mask), frame_mask)
+
+    def hidden(self, mel: Tensor, frame_mask: Tensor | None = None) -> Tensor:
+        """mel (batch, frames, mels), frame_mask (batch, frames) -> what the head reads, (batch, frames, dim)."""
+        return self.backbone((mel - self.config.mel_mean) / self.config.mel_std, frame_mask)
+
+    def spectrum(self, mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """mel -> magnitude, phase (radians), each (batch, frames, bins), of which an inverse STFT makes the sound.
+
+        Raises:
+            UserError: this Vocos ends in an inverse MDCT.
+        """
+        if not isinstance(self.head, FourierHead):
+            raise UserError("this Vocos ends in an inverse MDCT and has no magnitude and phase")
+        return self.head.spectrum(self.hidden(mel, frame_mask))
 
 
 # ------------------------------------------------------------------------------------------------------------- training
@@ -235,7 +198,7 @@ class STFTDistance(nn.Module):
         return self.distance(output, batch["audio"])
 
 
-TRAINING = gan.Config(loss="hinge", weights={"mel": 45.0}, critic_weights={"resolution": 0.1})
+TRAINING = gan.Config(loss="hinge", weights={"mel": 45.0}, critic_weights={"band": 0.1})
 LOSSES = {"mel": MelDistance, "stft": STFTDistance}
 NEEDS = ("mel", "audio")
 TOY = Config(
@@ -265,11 +228,16 @@ def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Mod
     Args:
         state: its state dict (pytorch_model.bin, or that of a training checkpoint), with the original keys.
         config: its config.yaml as a dict: `feature_extractor`, `backbone`, `head`, each its arguments or
-            `{class_path, init_args}`.
+            `{class_path, init_args}`. Of Amphion (Vevo) its Vocoder.json, or what stands there under `vocos`.
 
     Raises:
         UserError: a kind of Vocos that this file does not build, or a state that does not fit the configuration.
     """
+    arguments = config.get("model", config)
+    arguments = arguments.get("vocos", arguments)
+    if "input_channels" in arguments:
+        own = _amphion(arguments, config.get("preprocess", {}))
+        return adopt(Model(own), rename_convnext(state), "Vocos checkpoint")
     features_class, features = section(config, "feature_extractor")
     backbone_class, backbone = section(config, "backbone")
     head_class, head = section(config, "head")
@@ -322,17 +290,34 @@ def official_mel(features: Mapping[str, Any]) -> MelConfig:
     )
 
 
+def _amphion(arguments: Mapping[str, Any], mel: Mapping[str, Any]) -> Config:
+    """The settings of Amphion's Vocos, which reads a standardised mel of HiFi-GAN's kind."""
+    sample_rate = mel.get("sample_rate", 24_000)
+    return Config(
+        mel=MelConfig(
+            sample_rate=sample_rate,
+            n_fft=arguments["n_fft"],
+            win=mel.get("win_size", arguments["n_fft"]),
+            hop=arguments["hop_size"],
+            n_mels=arguments["input_channels"],
+            fmin=mel.get("fmin", 0),
+            fmax=mel.get("fmax") or sample_rate / 2,
+            scale="slaney",
+            norm="slaney",
+            eps=1e-9,
+            padding=arguments.get("padding", "same"),
+        ),
+        dim=arguments["dim"],
+        layers=arguments["num_layers"],
+        hidden=arguments["intermediate_dim"],
+        mel_mean=mel.get("mel_mean", 0.0),
+        mel_std=mel.get("mel_var", 1.0) ** 0.5,
+    )
+
+
 def rename_convnext(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Their keys of a ConvNeXt backbone and a head -> ours."""
-    words = {
-        "convnext": "blocks",
-        "dwconv": "depthwise",
-        "pwconv1": "mlp.expand",
-        "pwconv2": "mlp.contract",
-        "gamma": "mlp.scale",
-        "final_layer_norm": "final_norm",
-    }
-    return {".".join(words.get(word, word) for word in key.split(".")): value for key, value in _learned(state).items()}
+    return rename_backbone(_learned(state))
 
 
 def _rename_resnet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

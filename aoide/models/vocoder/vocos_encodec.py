@@ -22,10 +22,10 @@ from torch.nn import functional
 
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
-from aoide.models.vocoder.vocos import FourierHead, rename_convnext, section, small_start
+from aoide.models.vocoder.vocos import rename_convnext, section
 from aoide.nn.conv import Conv1d
-from aoide.nn.convnext import AdaConvNeXtBlock, AdaLayerNorm
-from aoide.nn.istft import Padding
+from aoide.nn.convnext import AdaConvNeXtBlock, AdaLayerNorm, small_start
+from aoide.nn.istft import FourierHead, Padding
 from aoide.nn.official import adopt
 from aoide.nn.stft_loss import MelLoss
 from aoide.objectives import Batch, gan
@@ -119,7 +119,7 @@ class MelDistance(nn.Module):
         return self.distance(output, batch["audio"])
 
 
-TRAINING = gan.Config(loss="hinge", weights={"mel": 45.0}, critic_weights={"resolution": 0.1})
+TRAINING = gan.Config(loss="hinge", weights={"mel": 45.0}, critic_weights={"band": 0.1})
 LOSSES = {"mel": MelDistance}
 NEEDS = ("codes", "bandwidth", "audio")
 TOY = Config(sample_rate=8_000, n_fft=64, hop=16, codebooks=3, codes=12, code_dim=9, dim=16, layers=2, hidden=32)

@@ -1,0 +1,68 @@
+"""Vocoders and codecs by name, for the verbs: of the package, exported, a run, published weights, other people's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aoide import voices
+from aoide.config import UserError, require
+
+if TYPE_CHECKING:
+    from aoide.generate.codec import Codec
+    from aoide.generate.resynthesis import Copier
+
+
+def open_vocoder(name: str, source: str | None = None, *, threads: int = 1, seed: int = 0) -> Copier:
+    """A vocoder by name.
+
+    Args:
+        name: a vocoder of the package or the folder of one, a model (`vocoder/...`, with `source`), or a run.
+        source: the weights of a model, as `aoide.load` takes them.
+        seed: of vocoders that draw.
+
+    Raises:
+        UserError: no such vocoder, or something else.
+    """
+    from aoide.models import find
+
+    if source is None and name not in find.names() and not (Path(name) / "checkpoints").exists():
+        if voices.kind_of(name) in ("vocoder", None):
+            from aoide.generate.vocoder import Vocoder
+
+            return Vocoder(voices.find(name, others=find.names(), kind="vocoder"), threads)
+        raise UserError(f"{name} is a {voices.kind_of(name)}, not a vocoder")
+    import aoide
+    from aoide.generate.resynthesis import TorchVocoder
+
+    require("torch", "torch").set_num_threads(threads)
+    return TorchVocoder(aoide.load(name, source), seed)
+
+
+def open_codec(name: str, source: str | None = None, *, threads: int = 1) -> Codec:
+    """A codec by name.
+
+    Args:
+        name: a codec of the package or the folder of one, a model (`codec/...`, with `source`), a run, or one of
+            `aoide.external.CODECS`.
+        source: the weights of a model, as `aoide.load` takes them.
+
+    Raises:
+        UserError: no such codec, or something else.
+    """
+    from aoide import external
+    from aoide.models import find
+
+    is_run = (Path(name) / "checkpoints").exists()
+    if source is None and name not in (*find.names(), *external.CODECS) and not is_run:
+        if voices.kind_of(name) in ("codec", None):
+            from aoide.generate.codec import Codec
+
+            return Codec(voices.find(name, others=[*find.names(), *external.CODECS], kind="codec"), threads)
+        raise UserError(f"{name} is a {voices.kind_of(name)}, not a codec")
+    require("torch", "torch").set_num_threads(threads)
+    import aoide
+    from aoide.generate.coding import TorchCodec
+
+    model = external.codec(name, source) if name in external.CODECS else aoide.load(name, source)
+    return TorchCodec(model, name)

@@ -1,0 +1,148 @@
+"""Where the weights of other people's networks lie: in an installed package, in a local file, or on a hub."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aoide.config import MissingExtra, UserError, require
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
+
+def packaged(package: str, file: str, extra: str = "metrics") -> Path:
+    """The path of a file that lies inside an installed package.
+
+    The package is found and not imported, so that what it would import need not be there: some packages carry weights
+    of a few megabytes and ask for half the world beside them.
+
+    Args:
+        package: its import name.
+        file: the path below the package's folder, with forward slashes.
+
+    Raises:
+        MissingExtra: the package is not installed.
+        UserError: it is, and the file is not in it (another version).
+    """
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise MissingExtra(package, extra)
+    path = Path(next(iter(found.submodule_search_locations))) / file
+    if not path.is_file():
+        raise UserError(f"the installed package {package} does not carry {file}: install the version that Aoide names")
+    return path
+
+
+def local(path: str | os.PathLike[str] | None, what: str, where: str) -> Path:
+    """`path` as the existing file (or folder) with weights that nobody publishes as a package.
+
+    Args:
+        what: the network, for the error: "UTMOS".
+        where: who publishes the weights and under which name, for the error.
+
+    Raises:
+        UserError: no path given, or nothing there.
+    """
+    if path is None:
+        raise UserError(f"{what} needs its weights as a local file: {where}")
+    found = Path(path)
+    if not found.exists():
+        raise UserError(f"{found}: no such file; {what} needs its weights: {where}")
+    return found
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What a file of weights holds (.safetensors, or a pickle read as data, never as code); tensors on the CPU."""
+    import torch
+
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from None
+    except Exception as error:  # on bytes that are no weights the unpickler fails with whatever comes of them
+        reason = (str(error).splitlines() or ["it ends too early"])[0]
+        raise UserError(f"{path}: truncated, or not a file of weights: {reason[:120]}") from None
+    if not isinstance(state, Mapping):
+        raise UserError(f"{path}: holds a {type(state).__name__}, not weights by name")
+    return dict(state)
+
+
+def inner(state: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The state dict inside a checkpoint: the first of `names` that it has, or the checkpoint itself."""
+    found = next((state[name] for name in names if isinstance(state.get(name), Mapping)), state)
+    return dict(found)
+
+
+def adopt(network: AnyModule, state: Mapping[str, Any], source: str) -> AnyModule:
+    """Loads the weights into the network, all of them or none, and returns it in evaluation mode.
+
+    Args:
+        source: what the weights are, for the error: "VGGish checkpoint".
+
+    Raises:
+        UserError: they are those of another network; says what is missing, left over or of another shape.
+    """
+    try:
+        network.load_state_dict(dict(state))
+    except RuntimeError as error:
+        told = "; ".join(line.strip() for line in str(error).splitlines()[1:])
+        raise UserError(f"this {source} does not fit its network: {told[:300]}") from None
+    return network.eval()
+
+
+def session(graph: str | os.PathLike[str] | bytes, threads: int = 1) -> Any:
+    """An onnxruntime session on the CPU for a graph in a file or in memory.
+
+    Args:
+        threads: of one call. 1 is best where several processes measure side by side.
+
+    Raises:
+        UserError: not an ONNX graph.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only: published graphs warn about initialisers that nobody uses
+    name = "the graph" if isinstance(graph, bytes) else str(graph)
+    try:
+        return onnxruntime.InferenceSession(
+            graph if isinstance(graph, bytes) else name, options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime has a class of its own for each way in which bytes are no graph
+        raise UserError(f"{name}: not an ONNX graph that can run here: {str(error).splitlines()[0][:160]}") from None
+
+
+def pretrained(kind: str, source: str | os.PathLike[str], extra: str = "metrics") -> Any:
+    """A model or processor of transformers in evaluation mode, from a local folder or by its hub name.
+
+    Args:
+        kind: the class: "WavLMModel".
+
+    Raises:
+        MissingExtra: transformers is not installed.
+        UserError: neither a folder nor a hub has it.
+    """
+    transformers = require("transformers", extra)
+    name = os.path.expanduser(os.fspath(source))
+    if (name.startswith(".") or os.path.isabs(name)) and not os.path.isdir(name):
+        raise UserError(f"{name}: no such folder (a model in the form of transformers: config.json and weights)")
+    try:
+        loaded = getattr(transformers, kind).from_pretrained(name)
+    except (OSError, ValueError) as error:  # no network, no such repository, a folder of something else
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{name} cannot be loaded ({reason[:120]}): give a local folder with its config.json and weights"
+        ) from None
+    return loaded.eval() if hasattr(loaded, "eval") else loaded

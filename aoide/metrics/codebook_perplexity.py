@@ -1,0 +1,30 @@
+"""Codebook perplexity: how many entries a codec uses, weighted by how often.
+
+unit  entries        range  1 to the entries of a codebook, higher is better; mean over the codebooks
+2 ^ (entropy of the codes in bits): the size of a codebook of equally frequent entries that would say as much (van den
+Oord et al. 2017, arXiv 1711.00937, watch it in training). It cannot exceed the number of frames.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aoide.metrics import codes as coding
+from aoide.metrics.metric import Metric
+
+METRIC = Metric(unit="entries", better="higher", best=None, kind="codes")
+
+
+def codebook_perplexity(codes: np.ndarray, cardinality: int, *, codebook: int | None = None) -> float:
+    """The perplexity of the codes.
+
+    Args:
+        codes: (frames, codebooks) integers.
+        cardinality: entries of one codebook.
+        codebook: of this one alone, from 0; None: the mean over all.
+
+    Raises:
+        UserError: codes that do not fit the codebook.
+    """
+    perplexity = 2.0 ** coding.entropy(coding.histogram(codes, cardinality))
+    return float(perplexity.mean() if codebook is None else perplexity[codebook])
