@@ -44,6 +44,7 @@ from aoide.audio.spectrum import log_mel
 from aoide.generate.bench import measure
 from aoide.generate.codec import Codec
 from aoide.generate.vocoder import Vocoder
+from aoide.metrics.analysis import Analysis
 
 HERE = Path(__file__).resolve().parent
 LECTURA = Room(
@@ -83,7 +84,7 @@ def quality(copy: Copy, clips: list[Path], name: str) -> dict[str, Any]:
         recorded = io.read(path)
         made = copy(recorded).resample(recorded.sample_rate)
         size = min(len(recorded.samples), len(made.samples))
-        a, b = (metrics.Analysis(sound.samples[:size], recorded.sample_rate) for sound in (recorded, made))
+        a, b = (Analysis(sound.samples[:size], recorded.sample_rate) for sound in (recorded, made))
         distance = metrics.stft_distance(a, b)
         if path.parent.name == "wesnoth":
             rows["music_stft_distance"].append(distance)

@@ -132,7 +132,7 @@ def _inputs(call: Any, example: dict[str, Any], frames: int) -> dict[str, Any]:
     import torch
 
     asked = inspect.signature(call.forward if hasattr(call, "forward") else call).parameters
-    fields = {}
+    fields: dict[str, Any] = {}
     for key in ("mel", "f0"):
         if key in asked and key in example:
             value = example[key]

@@ -18,6 +18,7 @@ from torch import nn
 from aoide.config import require, write_aside
 
 LEAST = 1024  # smaller tensors are left alone: they are biases and norms, which are precious and light
+SAME = 1e-3  # of a step of 8 bits: so near are values that were rounded before
 OUTPUT_AXIS = {"MatMul": -1, "Gemm": -1, "Conv": 0, "Gather": 0}  # of a weight, by the node that reads it
 
 
@@ -47,6 +48,8 @@ def store_in_8_bits(path: Path) -> None:
         if axis is None or weight.dtype != np.float32 or weight.size < LEAST:
             continue
         whole, scale = _round(weight, axis)
+        if np.any(np.abs(whole * scale - weight) > SAME * scale):
+            continue  # not a weight that `rounded` has rounded, but a constant such as a filter bank
         graph.initializer.remove(tensor)
         for name, value in ((f"{tensor.name}.int8", whole), (f"{tensor.name}.scale", scale)):
             graph.initializer.append(onnx.numpy_helper.from_array(value, name))

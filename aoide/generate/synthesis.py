@@ -23,7 +23,7 @@ import numpy as np
 VOICED_ABOVE = 40.0  # Hz; F0 below it means unvoiced
 HIGHEST_HARMONIC = 11_000.0  # Hz
 MAX_LOG_MAGNITUDE = np.float32(7.0)  # keeps a foreign graph from overflowing
-MOMENTUM = np.float32(0.99)  # of the fast Griffin-Lim algorithm
+TRUST = np.float32(0.1)  # in the spectrum that was tried, against what was heard of it; rho of the ADMM form
 TINY = np.float32(1e-7)  # keeps the phase of silence finite
 BLOCK = 64  # frames at a time; 64 x 601 complex numbers are 300 kB
 
@@ -90,34 +90,37 @@ def istft(magnitude: np.ndarray, phase: np.ndarray, *, hop: int, padding: str = 
 def griffin_lim(
     magnitude: np.ndarray, phase: np.ndarray, *, hop: int, padding: str = "center", steps: int = 0
 ) -> np.ndarray:
-    """Waveform of a spectrum whose phase is mended first by `steps` of the fast Griffin-Lim algorithm.
+    """Waveform of a spectrum whose phase is mended first by `steps` of the Griffin-Lim algorithm in its ADMM form.
 
     A step hears what the spectrum sounds like, keeps the phase that it hears, and takes the magnitude that was asked
-    for (Perraudin, Balazs and Sondergaard 2013; `models/vocoder/vocos_gl.py` trains through the same steps in torch).
-    Arguments and result are those of `istft`.
+    for; what the two disagree about is carried on to the next step, which gets there faster (Masuyama, Yatabe and
+    Oikawa 2019, Griffin-Lim like phase recovery via ADMM; `models/vocoder/vocos_gl.py` trains through the same steps in
+    torch). Arguments and result are those of `istft`.
     """
     signal = istft(magnitude, phase, hop=hop, padding=padding)
     n_fft = 2 * (magnitude.shape[1] - 1)
     skip = n_fft // 2 if padding == "center" else (n_fft - hop) // 2
     # norm="forward" divides by n_fft; without a factor to apply numpy's forward float32 FFT is five times as slow.
-    window = _hann(n_fft) * np.float32(n_fft)
-    before = np.empty(magnitude.shape, np.complex64)
+    window = _hann(n_fft) * np.float32(n_fft / (1 + TRUST))
+    share = TRUST / (1 + TRUST)
+    tried = _polar(magnitude, phase) if steps else np.empty(0, np.complex64)
     for step in range(steps):
         windows = _windows(signal, n_fft, hop, skip)
 
-        def block(start: int, stop: int, windows: np.ndarray = windows, first: bool = step == 0) -> np.ndarray:
-            heard = np.fft.rfft(windows[start:stop] * window, norm="forward")
-            leap = heard.copy()
-            if not first:
-                leap -= before[start:stop]
-                leap *= MOMENTUM
-                leap += heard
-            before[start:stop] = heard
-            scale = np.abs(leap)
+        def block(start: int, stop: int, windows: np.ndarray = windows, last: bool = step == steps - 1) -> np.ndarray:
+            before = tried[start:stop]
+            agreed = np.fft.rfft(windows[start:stop] * window, norm="forward")  # between what was tried and heard
+            agreed += share * before
+            disagreement = before - agreed
+            agreed -= disagreement
+            scale = np.abs(agreed)
             scale += TINY
             np.divide(magnitude[start:stop], scale, out=scale)
-            leap *= scale
-            return leap
+            agreed *= scale
+            if last:
+                return agreed
+            np.add(agreed, disagreement, out=before)
+            return before
 
         signal = _overlap_add(block, len(magnitude), n_fft, hop, skip)
     return signal

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+from aoide.audio.mel_config import MelConfig
 from aoide.config import UserError
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
@@ -52,3 +53,22 @@ def modern_weight_norm(state: dict[str, Tensor]) -> dict[str, Tensor]:
         stem, dot, last = key.rpartition(".")
         result[stem + dot + names.get(last, last)] = value
     return result
+
+
+def amphion_mel(preprocess: Mapping[str, Any]) -> MelConfig:
+    """The mel of Amphion's vocoders; what the configuration leaves out is as in its config/vocoder.json."""
+    known = {"sample_rate": 24_000, "n_fft": 1024, "hop_size": 256, "win_size": 1024, "n_mel": 100, "fmin": 0}
+    settings = {**known, **preprocess}
+    return MelConfig(
+        sample_rate=settings["sample_rate"],
+        n_fft=settings["n_fft"],
+        hop=settings["hop_size"],
+        win=settings["win_size"],
+        n_mels=settings["n_mel"],
+        fmin=settings["fmin"],
+        fmax=settings.get("fmax") or settings["sample_rate"] / 2,
+        scale="slaney",
+        norm="slaney",
+        eps=1e-9,
+        padding="same",
+    )

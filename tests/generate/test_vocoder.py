@@ -323,3 +323,37 @@ def test_every_generator_of_mels_alone_becomes_a_graph(name: str, tmp_path: Path
 
 def toy_sound(model: torch.nn.Module, mel: torch.Tensor) -> np.ndarray:
     return getattr(model, "vocode", model)(mel)[0].numpy()
+
+
+# ------------------------------------------------------------------------------------------------------ constant memory
+
+LONG = """
+import resource, sys
+import numpy as np
+from aoide.generate.{task} import {name}
+tool = {name}(sys.argv[1])
+noise = np.random.default_rng(0).standard_normal(80_000).astype(np.float32) / 10
+peaks = []
+for minutes in (1, int(sys.argv[2])):
+    count = sum(len(piece) for piece in tool.{method}(noise for _ in range(6 * minutes)))
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(count, *peaks)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "name", "method"), [("vocoder", "Vocoder", "copy"), ("codec", "Codec", "encode_stream")]
+)
+def test_an_hour_takes_no_more_memory_than_a_minute(
+    request: pytest.FixtureRequest, task: str, name: str, method: str
+) -> None:
+    """10 s of noise at 8 kHz again and again; peak memory in MB of a process that does a minute, then an hour."""
+    import subprocess
+
+    program = LONG.format(task=task, name=name, method=method)
+    folder = str(request.getfixturevalue(task))
+    done = subprocess.run([sys.executable, "-c", program, folder, "60"], capture_output=True, text=True, check=True)
+    count, minute, hour = map(float, done.stdout.split())
+    assert count >= 60 * 60 * RATE / (16 if task == "codec" else 1) * 0.999
+    assert hour - minute < 20, f"{minute:.0f} MB after a minute, {hour:.0f} MB after an hour"

@@ -1,8 +1,8 @@
 """Which sounds there are, which of them belong together, and what is said in them.
 
-A place is a folder (all sound files below it), a manifest (`aoide.data.manifest`) or one sound file. A sound goes by its
-path below the folder without the ending, or by its id in the manifest: "chapter1/0001". Sounds of the same name are a
-pair; the order in which a folder lists its files means nothing.
+A place is a folder (all sound files below it), a manifest (`aoide.data.manifest`) or one sound file. A sound goes by
+its path below the folder without the ending, or by its id in the manifest: "chapter1/0001". Sounds of the same name are
+a pair; the order in which a folder lists its files means nothing.
 """
 
 from __future__ import annotations

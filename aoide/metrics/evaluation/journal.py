@@ -26,7 +26,7 @@ def mark(item: Item | None) -> str:
     if item is None:
         return ""
     state = item.path.stat()
-    text = f"{state.st_size} {state.st_mtime_ns} {item.start} {item.samples} {item.text or ''}"
+    text = f"{state.st_size} {state.st_mtime_ns} {item.start} {item.samples}"
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

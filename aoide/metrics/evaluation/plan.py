@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -208,10 +208,10 @@ def _accepted(chosen: Chosen) -> list[str]:
 
 def aligned(chosen: Sequence[Chosen], align: str) -> list[Chosen]:
     """The same metrics, those that can be told so with the alignment of the set."""
-    found = []
-    for each in chosen:
-        if each.aligned:
-            step = Step(each.step.what, each.step.name, json.dumps({**each.options, "align": align}, sort_keys=True))
-            each = Chosen(each.name, each.kind, {**each.options, "align": align}, each.amphion, step)
-        found.append(each)
-    return found
+    return [_with_align(each, align) if each.aligned else each for each in chosen]
+
+
+def _with_align(chosen: Chosen, align: str) -> Chosen:
+    options = {**chosen.options, "align": align}
+    step = replace(chosen.step, options=json.dumps(options, sort_keys=True))
+    return replace(chosen, options=options, step=step)

@@ -32,6 +32,7 @@ from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
 from aoide.models.codec import check_codes, commitment, whole_frames
+from aoide.nn.discriminators import Period
 from aoide.nn.official import adopt, modern_weight_norm
 from aoide.nn.quantize import EuclideanVQ, ResidualVQ
 from aoide.nn.stft_loss import MelLoss
@@ -362,6 +363,7 @@ TRAINING = gan.Config(
     loss="least_squares",
     reduction="sum",
     feature=2.0,
+    period=Period(first_map=True),
     weights={"mel": 45.0, "short_mel": 1.0, "wave": 500.0, "commitment": 1.25, "distillation": 120.0},
 )
 NEEDS = ("audio", "semantic")

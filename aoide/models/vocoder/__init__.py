@@ -56,8 +56,11 @@ class Vocoder(Protocol):
         ...
 
 
-def check_mel(mel: Tensor, config: MelConfig) -> None:
+def check_mel(mel: Tensor, config: MelConfig, *, finite: bool = True) -> None:
     """Makes sure that a mel is one that a vocoder of `config` can read.
+
+    Args:
+        finite: look at its values too, which costs a pass over them and cannot stand in an exported graph.
 
     Raises:
         UserError: another shape, no frames, or NaN or infinity in it.
@@ -66,7 +69,7 @@ def check_mel(mel: Tensor, config: MelConfig) -> None:
         raise UserError(f"this vocoder reads {config}, (batch, frames, mels), not a mel {tuple(mel.shape)}")
     if mel.shape[1] == 0:
         raise UserError("a mel without frames has no sound")
-    if not mel.isfinite().all():
+    if finite and not mel.isfinite().all():
         raise UserError("the mel holds NaN or infinity")
 
 

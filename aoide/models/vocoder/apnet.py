@@ -28,8 +28,9 @@ from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.audio.stft import stft
 from aoide.config import UserError
+from aoide.nn.discriminators import Period
 from aoide.nn.istft import InverseSTFT
-from aoide.nn.official import adopt, modern_weight_norm
+from aoide.nn.official import adopt, amphion_mel, modern_weight_norm
 from aoide.nn.stft_loss import MelLoss
 from aoide.nn.upsampler import ResidualBlock1, convolution, masked
 from aoide.objectives import Batch, gan
@@ -280,6 +281,7 @@ TRAINING = gan.Config(
     reduction="sum",
     weights={"mel": 45.0, "amplitude": 45.0, "phase": 100.0, "consistency": 20.0},
     feature=2.0,
+    period=Period(first_map=True),
 )
 LOSSES = {
     "mel": MelDistance,
@@ -322,7 +324,7 @@ def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Mod
     sizes = config["model"]["apnet"]
     model = Model(
         Config(
-            mel=official_mel(config["preprocess"]),
+            mel=amphion_mel(config["preprocess"]),
             amplitude=_official_sizes(sizes, "ASP", ("output",)),
             phase=_official_sizes(sizes, "PSP", ("output_R", "output_I")),
         )
@@ -341,25 +343,6 @@ def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Mod
     plain = {key.removeprefix("generator."): value for key, value in state.items()}
     renamed = {".".join(words.get(word, word) for word in key.split(".")): value for key, value in plain.items()}
     return adopt(model, modern_weight_norm(renamed), "APNet checkpoint")
-
-
-def official_mel(preprocess: Mapping[str, Any]) -> MelConfig:
-    """The mel of Amphion's vocoders; what the configuration leaves out is as in its config/vocoder.json."""
-    known = {"sample_rate": 24_000, "n_fft": 1024, "hop_size": 256, "win_size": 1024, "n_mel": 100, "fmin": 0}
-    settings = {**known, **preprocess}
-    return MelConfig(
-        sample_rate=settings["sample_rate"],
-        n_fft=settings["n_fft"],
-        hop=settings["hop_size"],
-        win=settings["win_size"],
-        n_mels=settings["n_mel"],
-        fmin=settings["fmin"],
-        fmax=settings.get("fmax") or settings["sample_rate"] / 2,
-        scale="slaney",
-        norm="slaney",
-        eps=1e-9,
-        padding="same",
-    )
 
 
 def _official_sizes(sizes: Mapping[str, Any], part: str, outputs: tuple[str, ...]) -> Predictor:

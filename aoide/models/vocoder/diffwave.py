@@ -25,9 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aoide.audio.mel import MelConfig
-from aoide.models.vocoder.apnet import official_mel
-from aoide.models.vocoder.wavenet import checked_mel, finite
-from aoide.nn.official import adopt
+from aoide.models.vocoder import check_mel
+from aoide.nn.official import adopt, amphion_mel
 from aoide.nn.wavenet import Shape, WaveNet, cycles, keep_variance, swap_halves
 from aoide.objectives import diffusion
 from aoide.objectives.diffusion import Process
@@ -153,7 +152,7 @@ class Model(nn.Module):
 
     def conditions(self, mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Mel and mask at the rate of samples: (batch, samples, mels), (batch, samples)."""
-        checked_mel(mel, self.config.mel)
+        check_mel(mel, self.config.mel, finite=False)
         if self.config.span is not None:
             low, high = self.config.span
             mel = ((mel - low) / (high - low)).clamp(0, 1)
@@ -191,7 +190,7 @@ class Model(nn.Module):
         Raises:
             UserError: a mel of another number of bands or with values that are not finite.
         """
-        finite(mel)
+        check_mel(mel, self.config.mel)
         condition, mask = self.conditions(mel, frame_mask)
         process = self.config.process
         audio = diffusion.ddpm(
@@ -260,7 +259,7 @@ def _amphion(config: Mapping[str, Any]) -> Config:
     first, last, steps = part["noise_schedule_factors"]
     scales = tuple(part["upsample_factors"])
     return Config(
-        mel=official_mel({"hop_size": math.prod(scales), **config["preprocess"]}),
+        mel=amphion_mel({"hop_size": math.prod(scales), **config["preprocess"]}),
         channels=part["residual_channels"],
         layers=part["residual_layers"],
         cycle=part["dilation_cycle_length"],

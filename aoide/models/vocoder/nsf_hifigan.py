@@ -34,9 +34,9 @@ from torch import Tensor, nn
 from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
-from aoide.models.vocoder.apnet import official_mel
 from aoide.nn import sourcefilter, upsampler
-from aoide.nn.official import adopt, modern_weight_norm
+from aoide.nn.discriminators import Period
+from aoide.nn.official import adopt, amphion_mel, modern_weight_norm
 from aoide.nn.stft_loss import MelLoss
 from aoide.nn.upsampler import Upsampler
 from aoide.objectives import Batch, gan
@@ -232,7 +232,12 @@ class MelDistance(nn.Module):
 
 
 TRAINING = gan.Config(
-    critics=("period", "scale"), loss="least_squares", reduction="sum", weights={"mel": 45.0}, feature=2.0
+    critics=("period", "scale"),
+    loss="least_squares",
+    reduction="sum",
+    weights={"mel": 45.0},
+    feature=2.0,
+    period=Period(first_map=True),
 )
 LOSSES = {"mel": MelDistance}
 NEEDS = ("mel", "f0", "audio")
@@ -316,7 +321,7 @@ def _amphion(config: Mapping[str, Any]) -> Config:
     """Amphion's args.json."""
     sizes = config["model"]["nsfhifigan"]
     preprocess = {"hop_size": math.prod(sizes["upsample_rates"]), **config["preprocess"]}
-    return Config(mel=official_mel(preprocess), source="none", partials=sizes["harmonic_num"] + 1, **_sizes(sizes))
+    return Config(mel=amphion_mel(preprocess), source="none", partials=sizes["harmonic_num"] + 1, **_sizes(sizes))
 
 
 def _sizes(config: Mapping[str, Any]) -> dict[str, Any]:

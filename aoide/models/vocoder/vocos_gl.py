@@ -3,15 +3,15 @@
 Idea         What a mel says of the spectrum need not be learned: the pseudo-inverse of its filters gives a first
              magnitude, and after the network has drawn in the detail, multiplicative updates make the magnitude agree
              with the mel again. The network (ConvNeXt at the frame rate, as in Vocos) also gives a first phase; a few
-             steps of the fast Griffin-Lim algorithm, which are two Fourier transforms each and have no weights, make
-             phase and magnitude fit each other across frames. So a small network that never met a critic copies
+             Griffin-Lim steps in their ADMM form, which are two Fourier transforms each and have no weights, make phase
+             and magnitude fit each other across frames. So a small network that never met a critic copies
              speech, singing and music well, after an hour of training on one core.
 Objective    regression (aoide/objectives/regression.py): log magnitude before, STFT at several resolutions after the
              Griffin-Lim steps; or critics on top (aoide/objectives/gan.py)
 Recipes      recipes/vocoder/universal-24k.yaml
 Papers       Siuzdak 2023, arXiv:2306.00814 (the backbone); Lv et al. 2024, arXiv:2406.08196 (the pseudo-inverse as a
-             start); Lee and Seung 2001 (the multiplicative updates); Perraudin, Balazs and Sondergaard 2013 (the fast
-             Griffin-Lim algorithm); Masuyama et al. 2019, arXiv:1903.03971 (its steps as layers of a network)
+             start); Lee and Seung 2001 (the multiplicative updates); Masuyama, Yatabe and Oikawa 2019, Griffin-Lim like
+             phase recovery via ADMM (the steps); Masuyama et al. 2019, arXiv:1903.03971 (as layers of a network)
 Code         none but ours; the combination is our own
 Differs      from Vocos: all of the above; it hears a mel relative to its loudest band within a fifth of a second, so
              that a quiet recording is copied as well as a loud one.
@@ -36,7 +36,7 @@ from aoide.nn.stft_loss import MultiResolutionSTFTLoss
 from aoide.objectives import Batch, regression
 
 LEVEL_REACH = 9  # frames to each side in which the loudest band is looked for
-MOMENTUM = 0.99  # of the fast Griffin-Lim algorithm
+TRUST = 0.1  # in the spectrum that was tried, against what was heard of it
 TINY = 1e-7  # keeps divisions by the magnitude of silence finite
 
 
@@ -122,14 +122,17 @@ class Model(nn.Module):
         return magnitudes, phase
 
     def polish(self, magnitudes: Tensor, phase: Tensor, frame_mask: Tensor | None, steps: int) -> Tensor:
-        """Griffin-Lim: to and fro between spectra of this magnitude and spectra that a sound can have -> waveform."""
-        spectrum = torch.polar(magnitudes, phase)
-        before: Tensor | None = None
+        """Griffin-Lim: to and fro between spectra of this magnitude and spectra that a sound can have -> waveform.
+
+        `generate/synthesis.py` has the same steps in numpy, and says more.
+        """
+        spectrum = tried = torch.polar(magnitudes, phase)
         for _ in range(steps):
-            heard = self._heard(self.istft(spectrum, frame_mask), frame_mask)
-            leap = heard if before is None else heard + MOMENTUM * (heard - before)
-            before = heard
+            agreed = (TRUST * tried + self._heard(self.istft(tried, frame_mask), frame_mask)) / (1 + TRUST)
+            disagreement = tried - agreed
+            leap = agreed - disagreement
             spectrum = leap * (magnitudes / (leap.abs() + TINY))
+            tried = spectrum + disagreement
         return self.istft(spectrum, frame_mask)
 
     def _heard(self, audio: Tensor, frame_mask: Tensor | None) -> Tensor:

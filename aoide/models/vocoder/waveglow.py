@@ -29,9 +29,8 @@ from torch.nn.utils.parametrizations import weight_norm
 from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
-from aoide.models.vocoder.apnet import official_mel
-from aoide.models.vocoder.wavenet import checked_mel, finite
-from aoide.nn.official import adopt, modern_weight_norm
+from aoide.models.vocoder import check_mel
+from aoide.nn.official import adopt, amphion_mel, modern_weight_norm
 from aoide.nn.wavenet import Shape, WaveNet, split_condition, with_norm
 from aoide.objectives import likelihood
 
@@ -192,7 +191,7 @@ class Model(nn.Module):
 
     def conditions(self, mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What the WaveNets read: mel (batch, frames, mels) -> (batch, places, mels * group), and their mask."""
-        checked_mel(mel, self.config.mel)
+        check_mel(mel, self.config.mel, finite=False)
         hop, group = self.config.mel.hop, self.config.group
         if frame_mask is not None:
             mel = mel.masked_fill(~frame_mask[..., None], 0.0)
@@ -243,8 +242,7 @@ class Model(nn.Module):
         if sigma < 0:
             raise UserError(f"sigma is a deviation and must be 0 or more, got {sigma}")
         config = self.config
-        checked_mel(mel, config.mel)
-        finite(mel)
+        check_mel(mel, config.mel)
         places = mel.shape[1] * config.mel.hop // config.group
         home = mel.device if generator is None else generator.device
         z = sigma * torch.randn(len(mel), places, config.group, generator=generator, device=home).to(mel)
@@ -326,7 +324,7 @@ def _nvidia(config: Mapping[str, Any]) -> Config:
 def _amphion(config: Mapping[str, Any]) -> Config:
     part = config["VOCODER"]
     return Config(
-        mel=official_mel({**config.get("preprocess", {}), "n_mel": part["INPUT_DIM"], "hop_size": 256}),
+        mel=amphion_mel({**config.get("preprocess", {}), "n_mel": part["INPUT_DIM"], "hop_size": 256}),
         flows=part["N_FLOWS"],
         group=part["N_GROUP"],
         early_every=part["N_EARLY_EVERY"],

@@ -29,8 +29,8 @@ from torch.nn.utils.parametrizations import weight_norm
 from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
-from aoide.models.vocoder.apnet import official_mel
-from aoide.nn.official import adopt, modern_weight_norm
+from aoide.models.vocoder import check_mel
+from aoide.nn.official import adopt, amphion_mel, modern_weight_norm
 from aoide.nn.wavenet import Cached, Shape, Stretch, WaveNet, beyond_the_ends, cycles, keep_variance
 from aoide.objectives import tokens
 
@@ -120,7 +120,7 @@ class Model(nn.Module):
 
     def condition(self, mel: Tensor, frame_mask: Tensor | None = None) -> Tensor:
         """mel (batch, frames, mels) -> what steers the layers at the rate of samples, (batch, samples, mels)."""
-        checked_mel(mel, self.config.mel)
+        check_mel(mel, self.config.mel, finite=False)
         around = self.config.around + SMOOTHED
         return self.upsample(beyond_the_ends(mel, around, frame_mask), around)
 
@@ -158,7 +158,7 @@ class Model(nn.Module):
         Raises:
             UserError: a mel of another number of bands or with values that are not finite.
         """
-        finite(mel)
+        check_mel(mel, self.config.mel)
         condition = self.condition(mel, frame_mask)
         noise = tokens.stream(self.family, condition.shape[1], len(mel), generator)
         audio = self.family.decode(self._draw(condition.float().cpu().numpy(), noise)).to(mel.device)
@@ -188,19 +188,6 @@ class Model(nn.Module):
 def _numpy(x: Tensor | None) -> np.ndarray:
     assert x is not None
     return np.ascontiguousarray(x.detach().float().cpu().numpy())
-
-
-def checked_mel(mel: Tensor, config: MelConfig) -> None:
-    """Raises UserError where a mel is not (batch, frames, mels) of `config`."""
-    if mel.ndim != 3 or mel.shape[1] == 0 or mel.shape[-1] != config.n_mels:
-        raise UserError(f"this vocoder reads {config}, (batch, frames, mels), not a mel {tuple(mel.shape)}")
-
-
-def finite(mel: Tensor) -> None:
-    """Raises UserError where a mel to make sound of holds NaN or infinity."""
-    wrong = int(mel.numel() - mel.isfinite().sum())
-    if wrong:
-        raise UserError(f"{wrong} of the {mel.numel()} values of this mel are not finite, so it has no sound")
 
 
 # ------------------------------------------------------------------------------------------------------------- training
@@ -248,7 +235,7 @@ def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Mod
     part = config["VOCODER"]
     samples, count = _family(part["SCALAR_INPUT"], part["OUT_CHANNELS"])
     settings = Config(
-        mel=official_mel(
+        mel=amphion_mel(
             {
                 **config.get("preprocess", {}),
                 "n_mel": part["INPUT_DIM"],
