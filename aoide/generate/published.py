@@ -2,6 +2,7 @@
 
 source/config.yaml (or .json)    the authors' configuration; some keep it inside the file of weights instead
 source/<anything>.safetensors    the weights (or .bin, .pt, .pth, .ckpt, or g_02500000: read as data, never as code)
+source/<the model's OFFICIAL_FILES>  where its authors publish parts in files of their own
 hf:owner/name                    such a folder on the Hugging Face hub; also hf:owner/name/inner/folder and @revision
 """
 
@@ -41,10 +42,14 @@ def load(name: str, module: ModuleType, source: str | os.PathLike[str]) -> Any:
         raise UserError(f"{name}: no weights were published that Aoide can read; give a run of `aoide train`")
     text = os.fspath(source)
     path = download(text) if text.startswith(HUB) else Path(text)
-    weights = path if _holds_weights(path) else _only(path, "weights")
-    state, settings = _read_weights(weights)
-    if settings is None:
-        settings = _read_settings(_only(weights.parent, "configuration"))
+    known = [path / file for file in getattr(module, "OFFICIAL_FILES", ()) if (path / file).is_file()]
+    if known:
+        state, settings = _merged(known)
+    else:
+        weights = path if _holds_weights(path) else _only(path, "weights")
+        state, settings = _read_weights(weights)
+        if settings is None:
+            settings = _read_settings(_only(weights.parent, "configuration"))
     try:
         return module.from_official(state, settings).eval()
     except (KeyError, TypeError) as error:  # a configuration of something else lacks what this one must have
@@ -100,6 +105,15 @@ def _wanted(path: Path) -> bool:
 def _holds_weights(path: Path) -> bool:
     """By its name."""
     return path.suffix in WEIGHTS or _GENERATOR.fullmatch(path.name) is not None
+
+
+def _merged(files: list[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Weights that were published in several files, and their configuration: {} means the published one."""
+    state: dict[str, Any] = {}
+    for file in files:
+        state |= _read_weights(file)[0]
+    configs = [path for path in files[0].parent.iterdir() if path.suffix in CONFIGS]
+    return state, _read_settings(configs[0]) if len(configs) == 1 else {}
 
 
 def _only(folder: Path, what: str) -> Path:

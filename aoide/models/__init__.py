@@ -11,6 +11,7 @@ A model file offers, in this order:
     TOY             a Config that builds in less than a second
     example         example(config, batch, generator) -> a batch of random inputs and targets, for tests and export
     from_official   where weights were published: (state dict, config) of the original -> Model
+    OFFICIAL_FILES  where they come in files of their own, or without a configuration: the names of the files
 
 A batch is a dict of tensors, time before channels, masks bool with True = real. tests/contract holds files to this.
 

@@ -33,7 +33,7 @@ def encode(indices: np.ndarray, palette: np.ndarray) -> bytes:
         raise ValueError(f"colours {indices.min()} to {indices.max()} are not all in a palette of {len(palette)}")
     height, width = indices.shape
     depth = 4 if len(palette) <= 16 else 8
-    rows = indices.astype(np.uint8)
+    rows: np.ndarray = indices.astype(np.uint8)
     if depth == 4:  # two pixels a byte, the left one in the upper half
         rows = np.pad(rows, ((0, 0), (0, width % 2)))
         rows = rows[:, ::2] << 4 | rows[:, 1::2]

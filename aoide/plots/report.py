@@ -36,7 +36,7 @@ def worst(report: Report, metric: Mapping[str, Any], count: int = WORST) -> list
 
 
 def by_need(report: Report) -> list[tuple[str, str]]:
-    """(name, system) in the order in which somebody will look: the worst of each metric, the second worst ..., the rest.
+    """(name, system) in the order in which somebody will look: the worst of each metric, the second worst, the rest.
 
     No more than `CARDS` of them: a page of a thousand pictures is of no use.
     """
@@ -84,8 +84,8 @@ def _head(report: Report, title: str) -> str:
     if report["reference"]:
         about.insert(0, f"reference {report['reference']}")
     if report.get("align"):
-        ways = {"time": "frame by frame", "dtw": "by dynamic time warping on the spectral envelope"}
-        about.append(f"frames aligned {ways[report['align']]}")
+        ways = {"time": "frame by frame", "dtw": "after dynamic time warping"}
+        about.append(f"compared {ways[report['align']]}")
     about.append(f"Aoide {report['aoide']}")
     notes = "".join(f"<li>{escape(note)}</li>" for note in report["notes"])
     like = '<p class="flag" role="note">Amphion\'s numbers, not ours: see the notes.</p>' if report["like"] else ""
@@ -306,7 +306,7 @@ _STYLE = (
     "button{font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer}"
     "button:focus-visible,a:focus-visible,summary:focus-visible{outline:2px solid var(--link);outline-offset:2px}"
     'th[aria-sort=ascending] button::after{content:" ▲"}th[aria-sort=descending] button::after{content:" ▼"}'
-    ".columns{columns:16rem;gap:2rem}.columns section{break-inside:avoid;margin-bottom:1rem}"
+    ".columns{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:1rem}"
     "ol{margin:.2rem 0;padding-left:1.6rem}"
     ".cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(21rem,1fr));gap:1rem}"
     "article{border:1px solid var(--line);border-radius:.5rem;padding:.7rem;"

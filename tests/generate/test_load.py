@@ -102,6 +102,26 @@ def test_published_weights(module, weights, tmp_path, ending, config):
         assert not model.training and torch.equal(model.weight, weights["w"])
 
 
+def test_parts_in_files_of_their_own(module, weights, tmp_path):
+    """As MaskGCT and FACodec are published; without a configuration the model's own settings hold."""
+    from safetensors.torch import save_file
+
+    told = []
+
+    def from_official(state, config):
+        told.append((sorted(state), config))
+        return module.Model(2, 1)
+
+    parts = SimpleNamespace(from_official=from_official, OFFICIAL_FILES=("one.safetensors", "two.safetensors"))
+    save_file({"w": weights["w"]}, tmp_path / "one.safetensors")
+    save_file({"b": weights["b"]}, tmp_path / "two.safetensors")
+    published(parts, tmp_path)
+    (tmp_path / "config.json").write_text('{"inside": 2}')
+    (tmp_path / "two.safetensors").unlink()
+    published(parts, tmp_path)
+    assert told == [(["b", "w"], {}), (["w"], {"inside": 2})]
+
+
 def test_published_weights_that_cannot_be(module, weights, tmp_path):
     import torch
 

@@ -501,6 +501,12 @@ _TIMBRE = {
 }  # fmt: skip
 
 
+OFFICIAL_FILES = (
+    "ns3_facodec_encoder.bin",
+    "ns3_facodec_decoder.bin",
+)  # in amphion/naturalspeech3_facodec; no configuration lies beside them
+
+
 def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Model:
     """Builds the model of a published checkpoint: the part whose weights are given, or both.
 

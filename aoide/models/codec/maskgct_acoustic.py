@@ -317,6 +317,12 @@ def example(config: Config, batch: int = 2, generator: torch.Generator | None = 
 # ------------------------------------------------------------------------------------------------ published checkpoints
 
 
+OFFICIAL_FILES = (
+    "model.safetensors",
+    "model_1.safetensors",
+)  # in acoustic_codec/ of amphion/MaskGCT: encoder, decoder; no configuration lies beside them
+
+
 def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Model:
     """Builds the model of a published checkpoint: the part whose weights are given, or both.
 

@@ -202,6 +202,9 @@ def example(config: Config, batch: int = 2, generator: torch.Generator | None = 
 # ------------------------------------------------------------------------------------------------ published checkpoints
 
 
+OFFICIAL_FILES = ("model.safetensors",)  # in semantic_codec/ of amphion/MaskGCT; no configuration lies beside them
+
+
 def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Model:
     """Builds the model of a published checkpoint.
 
