@@ -1,6 +1,7 @@
 """How good and fast are the vocoder and the codec of the package? Beside a peer and plain formulations, in one run.
 
     python tools/make_sounds.py unpacked sounds            once; its docstring says what to unpack
+    pip install --no-deps distillmos==0.9.1                the weights of a judge
     python benchmarks/vocoder.py --sounds sounds           all of it
     python benchmarks/vocoder.py --sounds sounds --quick   every fifth clip, no results file
 

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,6 @@ def _worker(name: str, threads: int, seconds: float, onnx: bool) -> Timing:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if onnx:
         import tempfile
-        from pathlib import Path
 
         from aoide.generate.pack import export_vocoder
 
@@ -156,8 +156,12 @@ def _frame_rate(model: Any) -> float:
 
 
 def _peak() -> float:
-    """MB that this process has held at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """MB that this process has held at most; getrusage would count what the process that started it held."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    except (OSError, StopIteration):  # not Linux
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

@@ -195,7 +195,8 @@ def _worst_of_each(report: Report, embed: Embed) -> str:
     cards = [_card(report, files[place], files.get((place[0], _REFERENCE)), embed) for place in by_need(report)]
     return f"""<h2>The worst ten of each metric</h2><div class="columns">{"".join(parts)}</div>
 <h2>To see and hear</h2><p>Mel spectrograms up to 8 kHz, the reference above (where there is one) and the generated
-sound below; the white line is F0. The worst come first.</p><div class="cards">{"".join(cards)}</div>"""
+sound below; the white line is F0, from 60 Hz at the bottom to 960 Hz at the top, an octave a quarter. The worst come
+first.</p><div class="cards">{"".join(cards)}</div>"""
 
 
 def _card(report: Report, row: Report, truth: Report | None, embed: Embed) -> str:

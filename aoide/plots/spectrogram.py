@@ -1,7 +1,8 @@
 """Mel spectrograms with the F0 contour drawn over them, one above the other, as one small PNG picture.
 
 Fourteen shades of one colour scale that is even to the eye and to those who do not tell red from green (from near black
-over blue and green to yellow); F0 is a white line with a dark edge, on the mel scale of the picture.
+over blue and green to yellow). F0 is a white line with a dark edge on a scale of its own, four octaves from 60 Hz at
+the bottom of each strip to 960 Hz at its top: on that of the spectrogram a melody would be flat.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _SHADES = 14
 _RANGE = 8.0  # natural log: what is 70 dB softer than the loudest is black
 _EDGE, _LINE = _SHADES, _SHADES + 1  # colours of F0, behind the shades
 _GAP = 3  # rows between two sounds
-_TOP_HZ = 8000.0  # of the picture
+_LOWEST_HZ, _OCTAVES = 60.0, 4.0  # of the line of F0
 
 # dark violet, blue, teal, green, yellow: between them colours are interpolated
 _STOPS = np.array([(26, 8, 44), (58, 62, 130), (36, 116, 140), (70, 178, 114), (248, 228, 60)], float)
@@ -67,7 +68,7 @@ def _strip(mel: np.ndarray, hz: np.ndarray | None, frames: int, width: int, loud
     return shades[::-1]
 
 
-def _row(hz: float, mels: int) -> int:
-    """The band of a frequency on HTK's mel scale."""
-    place = np.log1p(hz / 700.0) / np.log1p(_TOP_HZ / 700.0)
-    return int(min(mels - 1, place * mels))
+def _row(hz: float, rows: int) -> int:
+    """The row of an F0, from the bottom; what is beyond the scale lies on its edge."""
+    place = np.log2(hz / _LOWEST_HZ) / _OCTAVES
+    return int(np.clip(place * rows, 0, rows - 1))

@@ -13,8 +13,9 @@ Papers       Siuzdak 2023, arXiv:2306.00814 (the backbone); Lv et al. 2024, arXi
              start); Lee and Seung 2001 (the multiplicative updates); Masuyama, Yatabe and Oikawa 2019, Griffin-Lim like
              phase recovery via ADMM (the steps); Masuyama et al. 2019, arXiv:1903.03971 (as layers of a network)
 Code         none but ours; the combination is our own
-Differs      from Vocos: all of the above; it hears a mel relative to its loudest band within a fifth of a second, so
-             that a quiet recording is copied as well as a loud one.
+Differs      from Vocos: all of the above. Above 4 kHz the magnitudes fluctuate as those of noise do (not in training).
+             A mel is heard relative to its loudest band within a fifth of a second, so that a quiet recording is
+             copied as well as a loud one.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ from aoide.objectives import Batch, regression
 
 LEVEL_REACH = 9  # frames to each side in which the loudest band is looked for
 TRUST = 0.1  # in the spectrum that was tried, against what was heard of it
+TEXTURE_ABOVE = 4_000.0  # Hz
+TEXTURES = 64  # frames of noise to choose from
+GROUP = 10  # bands of which the loudest is looked for
 TINY = 1e-7  # keeps divisions by the magnitude of silence finite
 
 
@@ -69,6 +73,8 @@ class Model(nn.Module):
     bands: Tensor
     inverse: Tensor
     share: Tensor
+    textures: Tensor
+    steps: Tensor
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -82,6 +88,8 @@ class Model(nn.Module):
         bands = torch.from_numpy(filterbank(mel).copy())
         self.register_buffer("bands", bands.mT.contiguous(), persistent=False)  # (bins, mels)
         self.register_buffer("inverse", torch.linalg.pinv(bands).mT.contiguous(), persistent=False)  # (mels, bins)
+        self.register_buffer("textures", textures(mel), persistent=False)
+        self.register_buffer("steps", torch.arange(1, mel.n_mels + 1) * 7 + 4, persistent=False)
         self.register_buffer("share", bands / (bands.sum(0) + TINY), persistent=False)  # (mels, bins)
 
     @property
@@ -117,6 +125,8 @@ class Model(nn.Module):
         hidden = self.backbone(mel - self._level(mel), frame_mask)
         detail, phase = exact(self.out, hidden).chunk(2, dim=-1)
         magnitudes = start * detail.clamp(-12.0, 12.0).exp()
+        if not self.training:
+            magnitudes = magnitudes * self._texture(mel)
         for _ in range(self.config.projections):
             magnitudes = magnitudes * ((linear / (magnitudes @ self.bands + TINY)) @ self.share)
         return magnitudes, phase
@@ -140,6 +150,18 @@ class Model(nn.Module):
         lengths = None if frame_mask is None else frame_mask.sum(1) * mel.hop
         return stft(audio, mel.n_fft, mel.hop, self.istft.window, mel.padding, lengths)
 
+    def _texture(self, mel: Tensor) -> Tensor:
+        """Factors (batch, frames, bins) by which magnitudes above TEXTURE_ABOVE fluctuate, as those of noise do.
+
+        There a mel band is several bins wide and says nothing of the single bin; the network, which is asked for the
+        middle of what it may be, answers with a magnitude so even that it rings. Which of the frames of noise is taken,
+        the loudest bands of the mel say: the same mel gives the same sound, wherever it stands.
+        """
+        groups = mel.shape[-1] // GROUP
+        loudest = mel[..., : groups * GROUP].unflatten(-1, (groups, GROUP)).argmax(dim=-1)
+        chosen = (loudest * self.steps[:groups]).sum(dim=-1) % TEXTURES
+        return functional.embedding(chosen, self.textures)
+
     def _level(self, mel: Tensor) -> Tensor:
         """The loudest band around each frame: (batch, frames, 1).
 
@@ -150,6 +172,14 @@ class Model(nn.Module):
         for shift in (1, 2, 4, 8, 2 * LEVEL_REACH + 1 - 16):
             widest = torch.maximum(widest[:, :-shift], widest[:, shift:])
         return widest[..., None]
+
+
+def textures(mel: MelConfig) -> Tensor:
+    """(TEXTURES, bins): 1 at low frequencies, above them magnitudes of noise (Rayleigh) relative to their median."""
+    chance = torch.rand(TEXTURES, mel.bins, generator=torch.Generator().manual_seed(0)).clamp(1e-6, 1 - 1e-6)
+    noise = (-chance.log() / math.log(2)).sqrt()
+    high = torch.linspace(0, mel.sample_rate / 2, mel.bins) > TEXTURE_ABOVE
+    return torch.where(high, noise, 1.0)
 
 
 # ------------------------------------------------------------------------------------------------------------- training
