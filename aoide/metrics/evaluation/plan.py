@@ -20,6 +20,8 @@ USUAL = (  # of speech with a reference; nothing here needs a download
     *("pesq", "stoi", "estoi", "speaker_similarity", "dnsmos", "distillmos"),
 )
 USUAL_ALONE = ("dnsmos", "distillmos", "diversity")  # without a reference
+USUAL_LIKE = ("energy_pearson", "si_snr")  # join the usual ones in the manner of Amphion
+_LATE_LIKE = ("periodicity_rmse", "speaker_similarity")  # there, by name only: minutes of CREPE, and a download
 HEARD = ("wer", "cer")  # join the usual ones where texts are given
 _LABELLED = ("inception_score", "kl")  # metrics of sets that take a tagger's labels and not embeddings
 _ALONE = ("diversity", "inception_score")  # metrics of sets that compare with nothing
@@ -143,9 +145,7 @@ def choose(settings: Settings, reference: bool, texts: bool) -> tuple[list[Chose
 def _wanted(settings: Settings, reference: bool, texts: bool) -> list[str]:
     usual = [*(USUAL if reference else USUAL_ALONE), *(HEARD if texts else ())]
     if settings.like:
-        usual = [
-            name for name in names() if hasattr(find(name), "amphion") and name in (*usual, "si_snr", "energy_pearson")
-        ]
+        usual = [name for name in (*USUAL_LIKE, *usual) if hasattr(find(name), "amphion") and name not in _LATE_LIKE]
     wanted: dict[str, None] = {}
     for word in settings.metrics or ("usual",):
         if word == "usual":

@@ -1,9 +1,8 @@
 """FACodec of NaturalSpeech 3: sound (batch, samples) at 16 kHz -> codes (batch, frames, 6) and a voice -> sound.
 
 Idea         Speech taken apart: one codebook for prosody, two for content, three for the details that are left, and a
-             vector for the voice. What is told to each part makes it so: from prosody F0 is read, from content the
-             phones; adversaries that look for F0 and phones in the details, and for the speaker in all codes, teach the
-             encoder to leave them out. Another voice on the same codes converts a recording.
+             vector for the voice. From prosody F0 is read, from content the phones; adversaries that look for F0 and
+             phones in the details, and for the speaker in all codes, teach the encoder to leave them out.
 Objective    adversarial with a multi-scale mel loss (aoide/objectives/gan.py), the predictors and the codebooks
 Recipes      recipes/codec/facodec.yaml
 Paper        Ju et al. 2024, arXiv:2403.03100 (NaturalSpeech 3), section 3.2
@@ -14,13 +13,11 @@ Parity       tests/parity/test_facodec.py
 Differs      takes padding masks; sound that ends within a frame is filled up with silence. The original adds to every
              frame of an item the position code of the item's number in its batch, so that a voice depends on its
              neighbours; here all are number 0, as a lone item is. Outside training no details are left out by chance.
-             Version 2 of encoder and decoder (prosody from a mel) and the re-decoder are left out. The training code
-             was not published: F0 and voicing are judged as in Amphion's FAcodec, which is another model.
+             Version 2 and the re-decoder are left out. How F0 is judged was not published: here by a smooth L1.
 
 It is a `Codec` (aoide/models/codec/__init__.py) whose codes do not say who speaks: `decode` wants a voice, and `voice`
 gives that of a recording. The first codebook is prosody, the next two content: `decode` of the first three leaves the
-details out, which carry some of the voice. A model may be half a codec, since the halves are published apart.
-"""
+details out, which carry some of the voice. A model may be half a codec; the halves are published apart."""
 
 from __future__ import annotations
 
@@ -501,10 +498,8 @@ _TIMBRE = {
 }  # fmt: skip
 
 
-OFFICIAL_FILES = (
-    "ns3_facodec_encoder.bin",
-    "ns3_facodec_decoder.bin",
-)  # in amphion/naturalspeech3_facodec; no configuration lies beside them
+# In amphion/naturalspeech3_facodec; no configuration lies beside them.
+OFFICIAL_FILES = ("ns3_facodec_encoder.bin", "ns3_facodec_decoder.bin")
 
 
 def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Model:

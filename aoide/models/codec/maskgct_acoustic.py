@@ -317,10 +317,8 @@ def example(config: Config, batch: int = 2, generator: torch.Generator | None = 
 # ------------------------------------------------------------------------------------------------ published checkpoints
 
 
-OFFICIAL_FILES = (
-    "model.safetensors",
-    "model_1.safetensors",
-)  # in acoustic_codec/ of amphion/MaskGCT: encoder, decoder; no configuration lies beside them
+# In acoustic_codec/ of amphion/MaskGCT: encoder, decoder; no configuration lies beside them.
+OFFICIAL_FILES = ("model.safetensors", "model_1.safetensors")
 
 
 def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Model:
