@@ -47,9 +47,8 @@ def load(name: str, module: ModuleType, source: str | os.PathLike[str]) -> Any:
         state, settings = _merged(known)
     else:
         weights = path if _holds_weights(path) else _only(path, "weights")
-        state, settings = _read_weights(weights)
-        if settings is None:
-            settings = _read_settings(_only(weights.parent, "configuration"))
+        state, inside = _read_weights(weights)
+        settings = _read_settings(_only(weights.parent, "configuration")) if inside is None else inside
     try:
         return module.from_official(state, settings).eval()
     except (KeyError, TypeError) as error:  # a configuration of something else lacks what this one must have
