@@ -23,6 +23,7 @@ Prints the tables, asked beside measured, and writes benchmarks/results/vocoder_
 import argparse
 import datetime
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -93,13 +94,13 @@ def quality(copy: Copy, clips: list[Path], name: str) -> dict[str, Any]:
         rows["stft_distance"].append(distance)
         rows["pesq"].append(metrics.pesq(a, b))
         rows["distillmos_drop"].append(metrics.distillmos(a) - metrics.distillmos(b))
-    figures = {key: round(statistics.mean(values), 4) for key, values in rows.items() if values}
-    errors = {
-        f"{key}_error": round(statistics.stdev(values) / len(values) ** 0.5, 4)
-        for key, values in rows.items()
-        if len(values) > 1
-    }
-    return {"clips": len(rows["pesq"]), "music": len(rows["music_stft_distance"]), **figures, **errors}
+    figures: dict[str, Any] = {"clips": len(rows["pesq"]), "music": len(rows["music_stft_distance"])}
+    for key, values in rows.items():
+        known = [value for value in values if not math.isnan(value)]  # a metric that has no answer is no score
+        figures[key] = round(statistics.mean(known), 4)
+        figures[f"{key}_error"] = round(statistics.stdev(known) / len(known) ** 0.5, 4)
+        figures[f"{key}_unknown"] = len(values) - len(known)
+    return figures
 
 
 def speeds(vocoder: str, quick: bool) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _pack(task: str, module: Any, model: Any, recipe: Recipe, checkpoint: Path, 
     if task == "vocoder":
         pack.export_vocoder(model, options.output, polish=options.polish, quantise=options.quantise, **about)
     else:
-        pack.export_codec(module, model, options.output, **about)
+        pack.export_codec(module, model, options.output, quantise=options.quantise, **about)
     size = sum(path.stat().st_size for path in options.output.glob("*.onnx")) / 1e6
     use = f"aoide resynth IN.wav --vocoder {options.output} -o copies"
     if task == "codec":

@@ -105,9 +105,19 @@ def export_vocoder(
 
 
 def export_codec(
-    module: ModuleType, model: Any, target: Path, *, name: str, licence: str, summary: str = "", card: str = ""
+    module: ModuleType,
+    model: Any,
+    target: Path,
+    *,
+    name: str,
+    licence: str,
+    summary: str = "",
+    card: str = "",
+    quantise: bool = False,
 ) -> codec_runtime.Description:
     """Writes the codec folder `target` of a model file that has `ExportedEncoder` and `ExportedDecoder`.
+
+    Arguments as of `export_vocoder`.
 
     Raises:
         UserError, MissingExtra: as `export_vocoder`.
@@ -125,9 +135,13 @@ def export_codec(
             (module.ExportedEncoder(model), "encoder.onnx", "audio", "codes", sounds),
             (module.ExportedDecoder(model), "decoder.onnx", "codes", "audio", codes),
         )
-        for graph, file, takes, gives, examples in parts:
-            to_onnx(graph.eval(), examples[-1], [takes], [gives], folder / file)
+        for plain, file, takes, gives, examples in parts:
+            graph = (rounded(plain) if quantise else plain).eval()
+            to_onnx(graph, examples[-1], [takes], [gives], folder / file)
             prove(graph, folder / file, [takes], (gives,), examples)
+            if quantise:
+                store_in_8_bits(folder / file)
+                prove(graph, folder / file, [takes], (gives,), examples)
         description = codec_runtime.Description(
             name=name,
             summary=summary,
