@@ -3,8 +3,9 @@
 Each sound becomes an .npz file with its codes (frames, codebooks), from which `aoide decode` makes it again. Files of
 any length take constant memory; folders are gone through, and their layout is kept.
 
-  aoide encode speech.wav -o codes
+  aoide encode speech.wav -o codes --codec encodec
   aoide encode recordings -o codes --codec codec/dac --weights weights_24khz_8kbps.pth
+  aoide encode recordings -o codes --codec runs/codec-24k
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from aoide.config import UserError
-from aoide.voices import DEFAULT_CODEC
 
 
 def parser(parser: argparse.ArgumentParser) -> None:
@@ -27,10 +27,9 @@ def add_codec(parser: argparse.ArgumentParser) -> None:
     """The options that `encode` and `decode` share."""
     parser.add_argument(
         "--codec",
-        default=DEFAULT_CODEC,
+        required=True,
         metavar="NAME",
-        help="one of the package, a folder of `aoide export`, a run, a model with --weights, or encodec, mimi, xcodec2 "
-        "(default: %(default)s)",
+        help="a folder of `aoide export`, a run, a model with --weights, or encodec, mimi, xcodec2",
     )
     parser.add_argument("--weights", metavar="SOURCE", help="of a model: a folder, a file, or hf:owner/name")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="processor threads (default: 1)")

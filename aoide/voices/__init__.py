@@ -14,7 +14,6 @@ from aoide.config import UserError, near
 
 DEFAULT = "en-heart"
 DEFAULT_VOCODER = "universal-24k"
-DEFAULT_CODEC = "codec-24k"
 KINDS = ("voice", "vocoder", "codec")
 
 
