@@ -147,7 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sounds", type=Path, required=True, help="what tools/make_sounds.py wrote")
     parser.add_argument("--vocoder", default=voices.DEFAULT_VOCODER, help="a vocoder of the package, or a folder")
-    parser.add_argument("--codec", default=voices.DEFAULT_CODEC, help="likewise; empty leaves it out")
+    parser.add_argument("--codec", default="", help="the folder of a codec, to be measured too")
     parser.add_argument("--quick", action="store_true", help="every fifth clip, few repeats, no results file")
     parser.add_argument("--no-speed", dest="speed", action="store_false", help="quality alone, no results file")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "aoide-bench")

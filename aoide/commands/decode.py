@@ -1,7 +1,7 @@
 """Make sound of codes that `aoide encode` wrote: aoide decode IN... -o DIR.
 
-aoide decode codes -o sounds
-aoide decode codes/speech.npz -o sounds --codebooks 2        the coarsest two only
+aoide decode codes -o sounds --codec encodec
+aoide decode codes/speech.npz -o sounds --codec runs/codec-24k --codebooks 2        the coarsest two only
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An exported codec: sound -> codes -> sound with onnxruntime and numpy, without torch, of any length.
 
-    codec = Codec("codec-24k")
+    codec = Codec("exported/mine")
     codes = codec.encode(Sound.load("in.wav"))      # Codes: (frames, codebooks), and how to read them
     codes.save("in.npz");  codec.decode(Codes.load("in.npz")).save("out.wav")
 

@@ -1,8 +1,7 @@
-"""Any codec behind one surface: that of the package, a run, published weights, or one of the transformers library.
+"""A torch codec, ours or one of the transformers library, with the surface of an exported one (`generate/codec.py`).
 
-codec = open_codec("codec-24k")
-codec = open_codec("codec/dac", "weights_24khz_8kbps.pth")
-codec = open_codec("encodec")
+codec = TorchCodec(aoide.load("codec/dac", "weights_24khz_8kbps.pth"), "codec/dac")
+codec = TorchCodec(aoide.external.codec("encodec"), "encodec")
 """
 
 from __future__ import annotations
