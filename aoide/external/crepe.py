@@ -57,12 +57,11 @@ def track(
     Raises:
         UserError: the weights are not there, or the band holds no pitch.
     """
-    centres = np.rint(times * RATE).astype(int)
-    probabilities = activations(samples, centres, size)
     low, high = (np.log2(hz / 10) * 1200 - _CENTS_OF_FIRST for hz in (floor, ceiling))
     first, last = max(0, int(low // _CENTS_STEP)), min(PITCHES, int(-(-high // _CENTS_STEP)))
     if first >= last:
         raise UserError(f"CREPE hears from 32.7 to 1975.5 Hz, nothing of that is between {floor} and {ceiling} Hz")
+    probabilities = activations(samples, np.rint(times * RATE).astype(int), size)
     path = viterbi(probabilities, first, last)
     periodicity = probabilities[np.arange(len(path)), path]
     return np.where(periodicity >= VOICED, _weighted(probabilities, path), 0.0), periodicity

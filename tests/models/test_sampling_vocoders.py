@@ -138,10 +138,10 @@ def test_published_sizes_can_be_built() -> None:
 @pytest.mark.parametrize("module", [wavenet, wavernn, waveglow, diffwave])
 def test_a_mel_without_sound_is_told(module: ModuleType) -> None:
     model, mel = built(module), mel_of(module)
-    with pytest.raises(UserError, match="reads MelConfig"):
+    with pytest.raises(UserError, match="a mel without frames has no sound"):
         model.vocode(mel[:, :0])
     mel[0, 2, 3] = torch.nan
-    with pytest.raises(UserError, match="^1 of the 72 values of this mel are not finite"):
+    with pytest.raises(UserError, match="the mel holds NaN or infinity"):
         model.vocode(mel)
 
 
