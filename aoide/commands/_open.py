@@ -10,7 +10,7 @@ from aoide.config import UserError, require
 
 if TYPE_CHECKING:
     from aoide.generate.codec import Codec
-    from aoide.generate.resynthesis import Copier
+    from aoide.generate.torch_vocoder import Copier
 
 
 def open_vocoder(name: str, source: str | None = None, *, threads: int = 1, seed: int = 0) -> Copier:
@@ -33,7 +33,7 @@ def open_vocoder(name: str, source: str | None = None, *, threads: int = 1, seed
             return Vocoder(voices.find(name, others=find.names(), kind="vocoder"), threads)
         raise UserError(f"{name} is a {voices.kind_of(name)}, not a vocoder")
     import aoide
-    from aoide.generate.resynthesis import TorchVocoder
+    from aoide.generate.torch_vocoder import TorchVocoder
 
     require("torch", "torch").set_num_threads(threads)
     return TorchVocoder(aoide.load(name, source), seed)
@@ -62,7 +62,7 @@ def open_codec(name: str, source: str | None = None, *, threads: int = 1) -> Cod
         raise UserError(f"{name} is a {voices.kind_of(name)}, not a codec")
     require("torch", "torch").set_num_threads(threads)
     import aoide
-    from aoide.generate.coding import TorchCodec
+    from aoide.generate.torch_codec import TorchCodec
 
     model = external.codec(name, source) if name in external.CODECS else aoide.load(name, source)
     return TorchCodec(model, name)

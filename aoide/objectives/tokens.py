@@ -21,6 +21,7 @@ arXiv:1411.0030.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -120,7 +121,7 @@ class MuLaw(Classes):
 
 
 @dataclass(frozen=True, slots=True)
-class Mixture:
+class Mixture(ABC):
     """A mixture of `count` bells, each with a weight, a mean and the log of a scale: scores in that order."""
 
     count: int
@@ -147,9 +148,9 @@ class Mixture:
         """Gumbel noise for the choice of a bell, then a number from a bell of mean 0 and scale 1."""
         return torch.cat([gumbel((*shape, self.count), generator), self.bell((*shape, 1), generator)], dim=-1)
 
+    @abstractmethod
     def bell(self, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
         """Draws from the bell of mean 0 and scale 1."""
-        raise NotImplementedError
 
     def sample(self, scores: np.ndarray, noise: np.ndarray) -> np.ndarray:
         weights, means, scales = (part.numpy() for part in self.parts(torch.from_numpy(scores)))

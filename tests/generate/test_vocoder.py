@@ -20,7 +20,7 @@ from pathlib import Path  # noqa: E402
 from aoide.generate import codec as codec_runtime  # noqa: E402
 from aoide.generate import pack  # noqa: E402
 from aoide.generate import vocoder as runtime  # noqa: E402
-from aoide.generate.resynthesis import TorchVocoder  # noqa: E402
+from aoide.generate.torch_vocoder import TorchVocoder  # noqa: E402
 from aoide.models import find  # noqa: E402
 
 RATE = 8_000  # of all toy models
@@ -171,16 +171,16 @@ def test_folders_that_cannot_be(vocoder: Path, codec: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["vocoder/vocos", "vocoder/nsf_hifigan", "vocoder/sourcefilter", "vocoder/diffwave"])
 def test_copies_by_torch_models(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of every kind: feed-forward, with a source that runs through, with an output, and as a whole."""
-    from aoide.generate import resynthesis
+    from aoide.generate import torch_vocoder
 
     module = find.find(name)
     torch.manual_seed(0)
     model = module.Model(module.TOY)
     samples = noise(1.0)
-    monkeypatch.setattr(resynthesis, "F0_REACH", 2.0)  # all that there is, so that F0 is that of the whole
+    monkeypatch.setattr(torch_vocoder, "F0_REACH", 2.0)  # all that there is, so that F0 is that of the whole
     whole = np.concatenate(list(TorchVocoder(model, seed=3).copy([samples])))
     assert len(samples) <= len(whole) < len(samples) + model.config.mel.hop
-    monkeypatch.setattr(resynthesis, "PIECE", 0.3)
+    monkeypatch.setattr(torch_vocoder, "PIECE", 0.3)
     pieces = list(TorchVocoder(model, seed=3).copy(np.split(samples, [100, 4000])))
     if hasattr(model, "context") and not hasattr(model, "source"):
         assert len(pieces) > 1

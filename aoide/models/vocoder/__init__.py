@@ -56,20 +56,25 @@ class Vocoder(Protocol):
         ...
 
 
-def check_mel(mel: Tensor, config: MelConfig, *, finite: bool = True) -> None:
-    """Makes sure that a mel is one that a vocoder of `config` can read.
-
-    Args:
-        finite: look at its values too, which costs a pass over them and cannot stand in an exported graph.
+def check_mel(mel: Tensor, config: MelConfig) -> None:
+    """Makes sure that a mel has the shape that a vocoder of `config` reads.
 
     Raises:
-        UserError: another shape, no frames, or NaN or infinity in it.
+        UserError: another number of axes or bands; says which mel it must be.
     """
     if mel.ndim != 3 or mel.shape[-1] != config.n_mels:
         raise UserError(f"this vocoder reads {config}, (batch, frames, mels), not a mel {tuple(mel.shape)}")
-    if mel.shape[1] == 0:
+
+
+def check_values(mel: Tensor) -> None:
+    """Makes sure that there is something to make sound of; it costs a look at every value.
+
+    Raises:
+        UserError: no frames, or NaN or infinity.
+    """
+    if mel.numel() == 0:
         raise UserError("a mel without frames has no sound")
-    if finite and not mel.isfinite().all():
+    if not mel.isfinite().all():
         raise UserError("the mel holds NaN or infinity")
 
 
@@ -85,6 +90,7 @@ def _looking(call: Any, config: MelConfig) -> Any:
     @functools.wraps(call)
     def looked(mel: Tensor, *more: Any, **named: Any) -> Any:
         check_mel(mel, config)
+        check_values(mel)
         return call(mel, *more, **named)
 
     return looked

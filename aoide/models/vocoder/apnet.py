@@ -27,7 +27,7 @@ from torch.nn import functional
 from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.audio.stft import stft
-from aoide.config import UserError
+from aoide.models.vocoder import check_mel
 from aoide.nn.discriminators import Period
 from aoide.nn.istft import InverseSTFT
 from aoide.nn.official import adopt, amphion_mel, modern_weight_norm
@@ -157,10 +157,7 @@ class Model(nn.Module):
 
     def log_spectrum(self, mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """mel (batch, frames, mels) -> log amplitude, and phase in radians, both (batch, frames, bins)."""
-        if mel.ndim != 3 or mel.shape[-1] != self.config.mel.n_mels:
-            raise UserError(
-                f"this vocoder reads {self.config.mel}, (batch, frames, mels), not a mel {tuple(mel.shape)}"
-            )
+        check_mel(mel, self.config.mel)
         (log_amplitude,) = self.amplitude(mel, frame_mask)
         real, imaginary = self.phase(mel, frame_mask)
         return log_amplitude, torch.atan2(imaginary, real)

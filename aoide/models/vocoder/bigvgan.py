@@ -32,7 +32,8 @@ from torch import Tensor, nn
 
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
-from aoide.models.vocoder.hifigan import MelDistance, check_hop, check_mel, example, official_sizes, plain_keys
+from aoide.models.vocoder import check_mel
+from aoide.models.vocoder.hifigan import MelDistance, check_hop, example, official_sizes, plain_keys
 from aoide.nn import upsampler
 from aoide.nn.discriminators import Cqt, Period
 from aoide.nn.official import adopt

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aoide.audio.mel import MelConfig
-from aoide.models.vocoder import check_mel
+from aoide.models.vocoder import check_mel, check_values
 from aoide.nn.official import adopt, amphion_mel
 from aoide.nn.wavenet import Shape, WaveNet, cycles, keep_variance, swap_halves
 from aoide.objectives import diffusion
@@ -152,7 +152,7 @@ class Model(nn.Module):
 
     def conditions(self, mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Mel and mask at the rate of samples: (batch, samples, mels), (batch, samples)."""
-        check_mel(mel, self.config.mel, finite=False)
+        check_mel(mel, self.config.mel)
         if self.config.span is not None:
             low, high = self.config.span
             mel = ((mel - low) / (high - low)).clamp(0, 1)
@@ -190,7 +190,7 @@ class Model(nn.Module):
         Raises:
             UserError: a mel of another number of bands or with values that are not finite.
         """
-        check_mel(mel, self.config.mel)
+        check_values(mel)
         condition, mask = self.conditions(mel, frame_mask)
         process = self.config.process
         audio = diffusion.ddpm(

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
+from aoide.models.vocoder import check_mel
 from aoide.nn import upsampler
 from aoide.nn.discriminators import Period
 from aoide.nn.official import adopt
@@ -95,12 +96,6 @@ class Model(nn.Module):
         """
         check_mel(mel, self.config.mel)
         return torch.tanh(self.upsampler(mel, frame_mask)[..., 0].float())
-
-
-def check_mel(mel: Tensor, expected: MelConfig) -> None:
-    """Raises UserError for a mel that is not (batch, frames, mels) with the bands of `expected`."""
-    if mel.ndim != 3 or mel.shape[-1] != expected.n_mels:
-        raise UserError(f"this vocoder reads {expected}, (batch, frames, mels), not a mel {tuple(mel.shape)}")
 
 
 # ------------------------------------------------------------------------------------------------------------- training

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aoide.audio.mel import MelConfig
-from aoide.models.vocoder import hifigan
-from aoide.models.vocoder.hifigan import MelDistance, check_hop, check_mel, official_mel, plain_keys
+from aoide.models.vocoder import check_mel, hifigan
+from aoide.models.vocoder.hifigan import MelDistance, check_hop, official_mel, plain_keys
 from aoide.nn.discriminators.scale import MELGAN
 from aoide.nn.official import adopt
 from aoide.nn.upsampler import Convolution, Transposed, masked, normalised, with_norms

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
+from aoide.models.vocoder import check_mel
 from aoide.nn import sourcefilter, upsampler
 from aoide.nn.discriminators import Period
 from aoide.nn.official import adopt, amphion_mel, modern_weight_norm
@@ -163,10 +164,7 @@ class Model(nn.Module):
         Raises:
             UserError: a mel of another number of bands, no F0, or one of another length.
         """
-        if mel.ndim != 3 or mel.shape[-1] != self.config.mel.n_mels:
-            raise UserError(
-                f"this vocoder reads {self.config.mel}, (batch, frames, mels), not a mel {tuple(mel.shape)}"
-            )
+        check_mel(mel, self.config.mel)
         if source is None:
             if f0 is None or f0.shape != mel.shape[:2]:
                 given = "nothing" if f0 is None else str(tuple(f0.shape))

@@ -28,6 +28,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
+from aoide.models.vocoder import check_mel
 from aoide.nn.official import adopt, modern_weight_norm
 from aoide.nn.sourcefilter import drawn
 from aoide.nn.stft_loss import MelLoss, MultiResolutionSTFTLoss
@@ -126,10 +127,7 @@ class Model(nn.Module):
         Raises:
             UserError: a mel of another number of bands.
         """
-        if mel.ndim != 3 or mel.shape[-1] != self.config.mel.n_mels:
-            raise UserError(
-                f"this vocoder reads {self.config.mel}, (batch, frames, mels), not a mel {tuple(mel.shape)}"
-            )
+        check_mel(mel, self.config.mel)
         if source is None:
             source = self.source(mel, generator)
         condition = self._condition(mel, frame_mask)

@@ -32,6 +32,7 @@ from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.audio.stft import stft
 from aoide.config import UserError
+from aoide.models.vocoder import check_mel
 from aoide.nn import sourcefilter
 from aoide.nn.convnext import ConvNeXtBackbone
 from aoide.nn.istft import InverseSTFT, exact
@@ -97,10 +98,7 @@ class Model(nn.Module):
 
     def predict(self, mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """mel (batch, frames, mels) -> log F0, ln(F0 / 200 Hz), and the logit of voicing, both (batch, frames)."""
-        if mel.ndim != 3 or mel.shape[-1] != self.config.mel.n_mels:
-            raise UserError(
-                f"this vocoder reads {self.config.mel}, (batch, frames, mels), not a mel {tuple(mel.shape)}"
-            )
+        check_mel(mel, self.config.mel)
         log_f0, voicing = exact(self.pitch_out, self.pitch(mel, frame_mask)).unbind(dim=-1)
         return log_f0, voicing
 

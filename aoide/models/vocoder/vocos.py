@@ -31,6 +31,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from aoide import trace
 from aoide.audio.mel import MelConfig, filterbank
 from aoide.config import UserError
+from aoide.models.vocoder import check_mel
 from aoide.nn.conv import Conv1d
 from aoide.nn.convnext import ConvNeXtBackbone, rename_backbone
 from aoide.nn.istft import FourierHead, InverseMDCT, Padding, exact
@@ -152,10 +153,7 @@ class Model(nn.Module):
         Raises:
             UserError: a mel of another number of bands.
         """
-        if mel.ndim != 3 or mel.shape[-1] != self.config.mel.n_mels:
-            raise UserError(
-                f"this vocoder reads {self.config.mel}, (batch, frames, mels), not a mel {tuple(mel.shape)}"
-            )
+        check_mel(mel, self.config.mel)
         return self.head(self.hidden(mel, frame_mask), frame_mask)
 
     def hidden(self, mel: Tensor, frame_mask: Tensor | None = None) -> Tensor:

@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from aoide.audio.mel import MelConfig, filterbank
 from aoide.audio.stft import stft
-from aoide.config import UserError
+from aoide.models.vocoder import check_mel
 from aoide.nn.convnext import ConvNeXtBackbone
 from aoide.nn.istft import InverseSTFT, exact
 from aoide.nn.stft_loss import MultiResolutionSTFTLoss
@@ -114,10 +114,7 @@ class Model(nn.Module):
 
     def spectrum(self, mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """mel -> magnitude, phase (radians, unwrapped), each (batch, frames, bins); as for `FourierHead.spectrum`."""
-        if mel.ndim != 3 or mel.shape[-1] != self.config.mel.n_mels:
-            raise UserError(
-                f"this vocoder reads {self.config.mel}, (batch, frames, mels), not a mel {tuple(mel.shape)}"
-            )
+        check_mel(mel, self.config.mel)
         if frame_mask is not None:
             mel = mel.masked_fill(~frame_mask[..., None], self.config.mel.silence)
         linear = mel.exp()

@@ -29,7 +29,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
-from aoide.models.vocoder import check_mel
+from aoide.models.vocoder import check_mel, check_values
 from aoide.nn.official import adopt, amphion_mel, modern_weight_norm
 from aoide.nn.wavenet import Shape, WaveNet, split_condition, with_norm
 from aoide.objectives import likelihood
@@ -191,7 +191,7 @@ class Model(nn.Module):
 
     def conditions(self, mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """What the WaveNets read: mel (batch, frames, mels) -> (batch, places, mels * group), and their mask."""
-        check_mel(mel, self.config.mel, finite=False)
+        check_mel(mel, self.config.mel)
         hop, group = self.config.mel.hop, self.config.group
         if frame_mask is not None:
             mel = mel.masked_fill(~frame_mask[..., None], 0.0)
@@ -243,6 +243,7 @@ class Model(nn.Module):
             raise UserError(f"sigma is a deviation and must be 0 or more, got {sigma}")
         config = self.config
         check_mel(mel, config.mel)
+        check_values(mel)
         places = mel.shape[1] * config.mel.hop // config.group
         home = mel.device if generator is None else generator.device
         z = sigma * torch.randn(len(mel), places, config.group, generator=generator, device=home).to(mel)

@@ -29,7 +29,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
-from aoide.models.vocoder import check_mel
+from aoide.models.vocoder import check_mel, check_values
 from aoide.nn.official import adopt, amphion_mel, modern_weight_norm
 from aoide.nn.wavenet import Cached, Shape, Stretch, WaveNet, beyond_the_ends, cycles, keep_variance
 from aoide.objectives import tokens
@@ -120,7 +120,7 @@ class Model(nn.Module):
 
     def condition(self, mel: Tensor, frame_mask: Tensor | None = None) -> Tensor:
         """mel (batch, frames, mels) -> what steers the layers at the rate of samples, (batch, samples, mels)."""
-        check_mel(mel, self.config.mel, finite=False)
+        check_mel(mel, self.config.mel)
         around = self.config.around + SMOOTHED
         return self.upsample(beyond_the_ends(mel, around, frame_mask), around)
 
@@ -158,7 +158,7 @@ class Model(nn.Module):
         Raises:
             UserError: a mel of another number of bands or with values that are not finite.
         """
-        check_mel(mel, self.config.mel)
+        check_values(mel)
         condition = self.condition(mel, frame_mask)
         noise = tokens.stream(self.family, condition.shape[1], len(mel), generator)
         audio = self.family.decode(self._draw(condition.float().cpu().numpy(), noise)).to(mel.device)

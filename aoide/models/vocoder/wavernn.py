@@ -29,7 +29,7 @@ from torch.nn import functional
 from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
-from aoide.models.vocoder import check_mel
+from aoide.models.vocoder import check_mel, check_values
 from aoide.nn.official import adopt, amphion_mel
 from aoide.nn.wavenet import Stretch, beyond_the_ends
 from aoide.objectives import tokens
@@ -134,7 +134,7 @@ class Model(nn.Module):
 
     def conditions(self, mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """mel (batch, frames, mels) -> mel and context at the rate of samples, (batch, samples, mels and context)."""
-        check_mel(mel, self.config.mel, finite=False)
+        check_mel(mel, self.config.mel)
         around = max(self.config.around, 2)  # the stretch smooths over two frames at most
         mel = beyond_the_ends(mel, around, frame_mask)
         spare = around - self.config.around
@@ -186,7 +186,7 @@ class Model(nn.Module):
         """
         if fold is not None and (fold < 1 or not 0 <= overlap <= fold):
             raise UserError(f"pieces have fold frames, 1 or more, and overlap by 0 to fold, got {fold} and {overlap}")
-        check_mel(mel, self.config.mel)
+        check_values(mel)
         hop = self.config.mel.hop
         stretched, context = self.conditions(mel, frame_mask)
         samples = stretched.shape[1]
