@@ -16,7 +16,8 @@ and gives its prediction, like the target.
 
 Sources: Ho et al. 2020, arXiv:2006.11239 (DDPM); Song et al. 2020, arXiv:2010.02502 (DDIM); Nichol and Dhariwal 2021,
 arXiv:2102.09672 (cosine); Salimans and Ho 2022, arXiv:2202.00512 (v); Kong et al. 2020, arXiv:2009.09761, appendix B
-(places between two steps).
+(places between two steps); Liu et al. 2022, arXiv:2202.09778 (PNDM, PLMS); Lu et al. 2022, arXiv:2211.01095 and Zhao et
+al. 2023, arXiv:2302.04867 (DPM-Solver++, UniPC).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -35,6 +37,7 @@ from aoide.config import UserError
 from aoide.objectives import Batch, inputs
 
 Network = Callable[[Tensor, Tensor], Tensor]  # (x_t, step (batch,)) -> prediction
+Clip = Literal["x0", "x", "both"] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,18 +107,50 @@ class Process:
 
     # --------------------------------------------------------------------------------------------------------- walks
 
-    def every(self, count: int | None = None) -> Walk:
-        """A walk of `count` of the steps at equal distances, from step 0 on; None: all steps.
+    def every(self, count: int | None = None, upto: int | None = None, *, leave_first: bool = False) -> Walk:
+        """A walk of `count` of the first `upto` steps at equal distances, from step 0 on; None: all.
+
+        A walk over fewer steps than the process has begins at a sound with noise, not at noise (`blend`).
+
+        Args:
+            leave_first: end with the noise of step 0, as openvpi's and the PNDM paper's samplers do, not with none.
 
         Raises:
             UserError: more steps than the process has.
         """
-        alphas = self.alphas()
+        alphas = self.alphas()[: self._until(upto)]
         count = len(alphas) if count is None else count
         if not 1 <= count <= len(alphas):
             raise UserError(f"sampling takes 1 to {len(alphas)} steps, got {count}")
         steps = range(0, count * (len(alphas) // count), len(alphas) // count)
-        return Walk(tuple(map(float, steps)), tuple(float(alphas[step]) for step in steps))
+        end = float(alphas[0]) if leave_first else 1.0
+        return Walk(tuple(map(float, steps)), tuple(float(alphas[step]) for step in steps), end)
+
+    def between(self, count: int, upto: int | None = None) -> Walk:
+        """A walk of `count` steps at equal distances from step `upto` - 1 down to step 0, whose noise it leaves.
+
+        Between two steps of the process the logarithm of a_t is on a line, as DPM-Solver has it.
+
+        Raises:
+            UserError: less than one step.
+        """
+        logs = self.alphas()[: self._until(upto)].log().numpy()
+        if count < 1:
+            raise UserError(f"sampling takes 1 step or more, got {count}")
+        places = np.linspace(0, len(logs) - 1, count + 1)
+        alphas = np.exp(np.interp(places, np.arange(len(logs)), logs))
+        return Walk(tuple(map(float, places[1:])), tuple(map(float, alphas[1:])), float(alphas[0]))
+
+    def _until(self, upto: int | None) -> int:
+        steps = len(self.betas) or self.steps
+        if upto is not None and not 1 <= upto <= steps:
+            raise UserError(f"the process has {steps} steps; {upto} of them cannot be walked")
+        return steps if upto is None else upto
+
+    def blend(self, x0: Tensor, noise: Tensor, step: int) -> Tensor:
+        """A sound with the noise of one step: where a walk over the first step + 1 steps may begin."""
+        alpha = float(self.alphas()[step])
+        return alpha**0.5 * x0 + (1 - alpha) ** 0.5 * noise
 
     def along(self, betas: Sequence[float]) -> Walk:
         """A walk over a schedule of its own. The network is told where between two steps of the process the same share
@@ -144,93 +179,210 @@ class Walk:
 
     steps: tuple[float, ...]  # what the network is told
     alphas: tuple[float, ...]  # a_t there
+    end: float = 1.0  # a_t of what comes out: 1 = no noise is left
 
     def back(self) -> Iterator[tuple[int, float, float, float]]:
-        """From noise to sound: (number, step, its a_t, the a_t of what comes next: 1 after the last)."""
+        """From noise to sound: (number, step, its a_t, the a_t of what comes next)."""
         for number in reversed(range(len(self.steps))):
-            yield number, self.steps[number], self.alphas[number], self.alphas[number - 1] if number else 1.0
+            yield number, self.steps[number], self.alphas[number], self.alphas[number - 1] if number else self.end
 
 
 # ------------------------------------------------------------------------------------------------------------- samplers
+#
+# Each takes (call, x, process, walk, clip): the network with its conditions, noise (or, for a walk over part of the
+# process, a sound with noise in it), what the network was trained with, and the steps to take. `clip` keeps within -1
+# and 1 the sound that a prediction sees (x0), what each step leaves (x), or both. All but `ddpm` are deterministic.
 
 
 def ddpm(
     call: Network,
-    shape: Sequence[int],
+    x: Tensor,
     process: Process,
     walk: Walk,
     *,
-    clip: Literal["x0", "x"] | None = None,
+    clip: Clip = None,
     generator: torch.Generator | None = None,
     noise: Sequence[Tensor] | None = None,
-    device: torch.device | str = "cpu",
 ) -> Tensor:
     """Ancestral sampling: each step takes away the noise that is predicted, and puts fresh noise of less size in.
 
     Args:
-        call: the network with its conditions, (x_t, step (batch,)) -> prediction.
-        shape: of the result, the batch first.
-        process: what the network was trained with.
-        walk: the steps to take, of `process.every` or `process.along`.
-        clip: keep within -1 and 1 the sound that a prediction sees (x0), or what each step leaves (x).
-        noise: what to draw instead of drawing: the start, then one a step but the last.
+        generator: draws the fresh noise.
+        noise: what to take instead of drawing, one a step but the last.
     """
-    draw = _drawing(shape, generator, noise, device)
-    x = draw()
+    fresh = None if noise is None else iter(noise)
     for number, step, alpha, alpha_next in walk.back():
-        prediction = call(x, x.new_full((shape[0],), step))
-        x0 = process.clean(x, prediction, alpha)
-        if clip == "x0":
-            x0 = x0.clamp(-1, 1)
+        x0 = _clipped(process.clean(x, _ask(call, x, step), alpha), clip, "x0")
         kept = alpha / alpha_next  # 1 - beta of this step of the walk
         x = (alpha_next**0.5 * (1 - kept) / (1 - alpha)) * x0 + (kept**0.5 * (1 - alpha_next) / (1 - alpha)) * x
         if number:
-            x = x + ((1 - alpha_next) / (1 - alpha) * (1 - kept)) ** 0.5 * draw()
-        if clip == "x":
-            x = x.clamp(-1, 1)
+            more = draw(x.shape, generator, x.device) if fresh is None else next(fresh).to(x.device)
+            x = x + ((1 - alpha_next) / (1 - alpha) * (1 - kept)) ** 0.5 * more
+        x = _clipped(x, clip, "x")
         trace.report("diffusion/x", x, step=number)
     return x
 
 
-def ddim(
-    call: Network,
-    shape: Sequence[int],
-    process: Process,
-    walk: Walk,
-    *,
-    clip: Literal["x0", "x"] | None = None,
-    generator: torch.Generator | None = None,
-    noise: Sequence[Tensor] | None = None,
-    device: torch.device | str = "cpu",
-) -> Tensor:
-    """Deterministic sampling: each step goes along the line from the sound to the noise that are predicted, and draws
-    nothing but the start. It bears larger steps than `ddpm`, whose arguments it has.
-    """
-    x = _drawing(shape, generator, noise, device)()
+def ddim(call: Network, x: Tensor, process: Process, walk: Walk, *, clip: Clip = None) -> Tensor:
+    """Each step goes along the line from the sound to the noise that are predicted; it may be larger than `ddpm`'s."""
     for number, step, alpha, alpha_next in walk.back():
-        prediction = call(x, x.new_full((shape[0],), step))
+        prediction = _ask(call, x, step)
         x0, epsilon = process.clean(x, prediction, alpha), process.noise(x, prediction, alpha)
-        if clip == "x0":
-            x0 = x0.clamp(-1, 1)
-        x = alpha_next**0.5 * x0 + (1 - alpha_next) ** 0.5 * epsilon
-        if clip == "x":
-            x = x.clamp(-1, 1)
+        x = alpha_next**0.5 * _clipped(x0, clip, "x0") + (1 - alpha_next) ** 0.5 * epsilon
+        x = _clipped(x, clip, "x")
         trace.report("diffusion/x", x, step=number)
     return x
 
 
-def _drawing(
-    shape: Sequence[int],
-    generator: torch.Generator | None,
-    noise: Sequence[Tensor] | None,
-    device: torch.device | str,
-) -> Callable[[], Tensor]:
-    """Gives normal noise at each call: drawn, or what is given, in order."""
-    if noise is None:
-        home = device if generator is None else generator.device  # elsewhere it cannot draw
-        return lambda: torch.randn(tuple(shape), generator=generator, device=home).to(device)
-    given = iter(noise)
-    return lambda: next(given).to(device)
+def plms(call: Network, x: Tensor, process: Process, walk: Walk, *, clip: Clip = None) -> Tensor:
+    """Pseudo linear multistep (Liu et al. 2022): the line of `ddim`, along a mean of this and up to three steps before.
+
+    The first step takes two calls: it looks at where it would come to, and goes along the mean of both.
+    """
+    seen: list[Tensor] = []
+    for number, step, alpha, alpha_next in walk.back():
+        seen.append(_noise(call, x, step, process, alpha))
+        direction = _adams(seen)
+        if len(seen) == 1:
+            there = _clipped(_along(x, seen[0], alpha, alpha_next), clip, "x")
+            direction = (seen[0] + _noise(call, there, walk.steps[max(number - 1, 0)], process, alpha_next)) / 2
+        x = _clipped(_along(x, direction, alpha, alpha_next), clip, "x")
+        trace.report("diffusion/x", x, step=number)
+    return x
+
+
+def pndm(call: Network, x: Tensor, process: Process, walk: Walk, *, clip: Clip = None) -> Tensor:
+    """`plms` whose first three steps are pseudo Runge-Kutta steps of four calls each, as its paper has them.
+
+    It needs a walk of whole steps, as `process.every` gives.
+    """
+    seen: list[Tensor] = []
+    alphas = process.alphas()
+    warm = min(3, len(walk.steps) - 1)
+    for number, step, alpha, alpha_next in walk.back():
+        seen.append(_noise(call, x, step, process, alpha))
+        if len(seen) <= warm:
+            after = walk.steps[number - 1]
+            middle = int(after) + (int(step) - int(after)) // 2
+            half = float(alphas[middle])
+            second = _noise(call, _clipped(_along(x, seen[-1], alpha, half), clip, "x"), middle, process, half)
+            third = _noise(call, _clipped(_along(x, second, alpha, half), clip, "x"), middle, process, half)
+            there = _clipped(_along(x, third, alpha, alpha_next), clip, "x")
+            fourth = _noise(call, there, after, process, alpha_next)
+            direction = (seen[-1] + 2 * second + 2 * third + fourth) / 6
+        else:
+            direction = _adams(seen)
+        x = _clipped(_along(x, direction, alpha, alpha_next), clip, "x")
+        trace.report("diffusion/x", x, step=number)
+    return x
+
+
+def dpm_solver(call: Network, x: Tensor, process: Process, walk: Walk, *, clip: Clip = None) -> Tensor:
+    """DPM-Solver++ (2M), Lu et al. 2022, arXiv:2211.01095, algorithm 2: a line through this and the last x_0.
+
+    The last step of fewer than ten is of first order.
+    """
+    before: tuple[Tensor, float] | None = None
+    for number, step, alpha, alpha_next in walk.back():
+        x0 = _clipped(process.clean(x, _ask(call, x, step), alpha), clip, "x0")
+        here, mean = _half_log_snr(alpha), x0
+        if before is not None and number == 0 and (alpha_next == 1.0 or len(walk.steps) < 10):
+            before = None
+        if before is not None:
+            stride = _half_log_snr(alpha_next) - here
+            mean = x0 + (x0 - before[0]) * (stride / (here - before[1]) / 2)
+        x = _clipped(_towards(x, mean, alpha, alpha_next), clip, "x")
+        before = (x0, here)
+        trace.report("diffusion/x", x, step=number)
+    return x
+
+
+def unipc(call: Network, x: Tensor, process: Process, walk: Walk, *, clip: Clip = None) -> Tensor:
+    """UniPC of second order with B(h) = e^h - 1, Zhao et al. 2023, arXiv:2302.04867: a step, and its correction by what
+    the network sees where it led to. A call a step, as the others.
+    """
+    x0 = _clipped(process.clean(x, _ask(call, x, walk.steps[-1]), walk.alphas[-1]), clip, "x0")
+    before: tuple[Tensor, float] | None = None
+    for number, _, alpha, alpha_next in walk.back():
+        here, slope, ratio, stride = _half_log_snr(alpha), torch.zeros_like(x), None, 0.0
+        if number:
+            stride = _half_log_snr(alpha_next) - here
+            if before is not None:
+                ratio = (before[1] - here) / stride
+                slope = (before[0] - x0) / ratio
+        there = _clipped(_towards(x, x0 + slope / 2, alpha, alpha_next), clip, "x")
+        if number:
+            seen = process.clean(there, _ask(call, there, walk.steps[number - 1]), alpha_next)
+            seen = _clipped(seen, clip, "x0")
+            old, new = _corrections(stride, ratio)
+            there = _clipped(_towards(x, x0 + old * slope + new * (seen - x0), alpha, alpha_next), clip, "x")
+            before, x0 = (x0, here), seen
+        x = there
+        trace.report("diffusion/x", x, step=number)
+    return x
+
+
+SAMPLERS: dict[str, Callable[..., Tensor]] = {
+    "ddpm": ddpm,
+    "ddim": ddim,
+    "plms": plms,
+    "pndm": pndm,
+    "dpm_solver": dpm_solver,
+    "unipc": unipc,
+}
+
+
+def draw(shape: Sequence[int], generator: torch.Generator | None, device: torch.device | str = "cpu") -> Tensor:
+    """Normal noise on `device`, from a generator of any device."""
+    home = device if generator is None else generator.device  # elsewhere it cannot draw
+    return torch.randn(tuple(shape), generator=generator, device=home).to(device)
+
+
+def _ask(call: Network, x: Tensor, step: float) -> Tensor:
+    return call(x, x.new_full((len(x),), step))
+
+
+def _noise(call: Network, x: Tensor, step: float, process: Process, alpha: float) -> Tensor:
+    return process.noise(x, _ask(call, x, step), alpha)
+
+
+def _clipped(x: Tensor, clip: Clip, what: Literal["x0", "x"]) -> Tensor:
+    return x.clamp(-1, 1) if clip in (what, "both") else x
+
+
+def _along(x: Tensor, noise: Tensor, alpha: float, alpha_next: float) -> Tensor:
+    """From a_t to the next along the line of this noise: equation 11 of the PNDM paper, and DDIM's."""
+    return (alpha_next / alpha) ** 0.5 * x + (
+        (1 - alpha_next) ** 0.5 - (alpha_next * (1 - alpha) / alpha) ** 0.5
+    ) * noise
+
+
+def _towards(x: Tensor, x0: Tensor, alpha: float, alpha_next: float) -> Tensor:
+    """From a_t to the next along the line to this sound: the exact solution for an x_0 that stays."""
+    shrink = ((1 - alpha_next) / (1 - alpha)) ** 0.5
+    return shrink * x + (alpha_next**0.5 - alpha**0.5 * shrink) * x0
+
+
+def _adams(seen: list[Tensor]) -> Tensor:
+    """The linear multistep of as many terms as there are, up to four."""
+    weights = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
+    row = weights[min(len(seen), 4) - 1]
+    return sum((weight * term for weight, term in zip(row, reversed(seen), strict=False)), torch.zeros(()))
+
+
+def _half_log_snr(alpha: float) -> float:
+    return 0.5 * math.log(alpha / (1 - alpha))
+
+
+def _corrections(stride: float, ratio: float | None) -> tuple[float, float]:
+    """The weights of UniPC's corrector: of the slope before, if its `ratio` of strides is known, and of the new one."""
+    if ratio is None:
+        return 0.0, 0.5
+    grown = math.expm1(-stride)
+    first = grown / -stride - 1
+    second = first / -stride - 0.5
+    one, two = first / grown, 2 * second / grown
+    return (one - two) / (1 - ratio), (two - ratio * one) / (1 - ratio)
 
 
 # ------------------------------------------------------------------------------------------------------------ objective

@@ -182,7 +182,7 @@ class Model(nn.Module):
             frame_mask: (batch, frames), True = real.
             generator: for the noise.
             fast: walk the fast schedule (6 steps) instead of the one that was trained (50).
-            noise: what to draw instead of drawing, see `diffusion.ddpm`.
+            noise: what to take instead of drawing: the start, then one a step but the last.
 
         Returns:
             (batch, frames * hop), 0 in padded frames.
@@ -193,15 +193,15 @@ class Model(nn.Module):
         check_values(mel)
         condition, mask = self.conditions(mel, frame_mask)
         process = self.config.process
+        start = diffusion.draw(condition.shape[:2], generator, mel.device) if noise is None else noise[0].to(mel.device)
         audio = diffusion.ddpm(
             lambda x, step: self.denoise(x, step, condition, mask),
-            condition.shape[:2],
+            start,
             process,
             process.along(self.config.fast) if fast else process.every(),
             clip="x",
             generator=generator,
-            noise=noise,
-            device=mel.device,
+            noise=None if noise is None else noise[1:],
         )
         return audio if mask is None else audio * mask
 

@@ -1,0 +1,191 @@
+"""Flow matching: a network learns the velocity of a straight way from noise to sound, and a solver goes it.
+
+    x_t = (1 - (1 - sigma) t) noise + t x_1        velocity = x_1 - (1 - sigma) noise,        t from 0 to 1
+
+sigma is what is left of the noise at the end: 0 for rectified flow (DiffSinger of openvpi, F5, DiffRhythm), 1e-4 for
+Matcha, 1e-5 for Vevo. Training draws a time a clip: uniformly, or where the middle of the way is seen more often; or
+gives the times in the middle more weight.
+
+A model of this objective has a forward that takes, beside the fields of a batch,
+
+    noisy  like the target    x_t
+    time   (batch,)           t, 0 = noise, 1 = sound; what a network wants of it (1000 t ...) is its own affair
+
+and gives the velocity, like the target.
+
+Sampling is `integrate` over `times`: from any start at any time, so that a sound that is nearly right (a shallow start)
+or a part that is kept needs no special case.
+
+Sources: Lipman et al. 2022, arXiv:2210.02747; Liu et al. 2022, arXiv:2209.03003 (rectified flow); Esser et al. 2024,
+arXiv:2403.03206 (times and weights of a logit-normal distribution); Chen et al. 2024, arXiv:2410.06885 (sway); Butcher
+2008, Numerical Methods for Ordinary Differential Equations (the tableaux).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+
+from aoide import trace
+from aoide.config import UserError, near
+from aoide.objectives import Batch, inputs
+
+Velocity = Callable[[Tensor, Tensor], Tensor]  # (x_t, time (batch,)) -> velocity
+Solver = Literal["euler", "midpoint", "heun", "rk4", "rk5"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """What is trained, at which times, and how far off is measured."""
+
+    target: str = "mel"  # the field of the batch that the way leads to
+    sigma: float = 0.0  # of the noise that is left at the end of the way
+    distance: Literal["l1", "l2"] = "l2"
+    times: Literal["uniform", "logit_normal"] = "uniform"  # how the times of training are spread
+    weights: Literal["none", "logit_normal"] = "none"  # of the times in the loss
+    start: float = 0.0  # times before this one are not trained: sampling starts there, at a sound that is nearly right
+    where: str = "frame_mask"  # the field of the batch that says which frames count
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sigma < 1 or not 0 <= self.start < 1:
+            raise ValueError(f"sigma and start are in [0, 1), got {self.sigma} and {self.start}")
+
+
+# ---------------------------------------------------------------------------------------------------------------- path
+
+
+def blend(sound: Tensor, noise: Tensor, time: Tensor | float, sigma: float = 0.0) -> Tensor:
+    """x_t, the place on the way from noise to sound at `time`, a number or (batch,)."""
+    if isinstance(time, Tensor):
+        time = time.reshape(-1, *(1,) * (sound.ndim - 1))
+    return (1 - (1 - sigma) * time) * noise + time * sound
+
+
+def logit_normal(time: Tensor) -> Tensor:
+    """The density of the standard logit-normal distribution: 0 at both ends, largest in the middle."""
+    odds = torch.log(time / (1 - time))
+    return torch.exp(-odds.square() / 2) / (math.sqrt(2 * math.pi) * time * (1 - time))
+
+
+# ------------------------------------------------------------------------------------------------------------- samplers
+
+
+class Tableau(NamedTuple):
+    """An explicit Runge-Kutta method: where each stage looks, from what, and what the step is made of."""
+
+    at: tuple[float, ...]
+    of: tuple[tuple[float, ...], ...]
+    sum: tuple[float, ...]
+
+
+SOLVERS: dict[str, Tableau] = {
+    "euler": Tableau((0,), ((),), (1,)),
+    "midpoint": Tableau((0, 1 / 2), ((), (1 / 2,)), (0, 1)),
+    "heun": Tableau((0, 1), ((), (1,)), (1 / 2, 1 / 2)),
+    "rk4": Tableau((0, 1 / 2, 1 / 2, 1), ((), (1 / 2,), (0, 1 / 2), (0, 0, 1)), (1 / 6, 1 / 3, 1 / 3, 1 / 6)),
+    "rk5": Tableau(
+        (0, 1 / 4, 1 / 4, 1 / 2, 3 / 4, 1),
+        (
+            (),
+            (1 / 4,),
+            (1 / 8, 1 / 8),
+            (0, -1 / 2, 1),
+            (3 / 16, 0, 0, 9 / 16),
+            (-3 / 7, 2 / 7, 12 / 7, -12 / 7, 8 / 7),
+        ),
+        (7 / 90, 0, 32 / 90, 12 / 90, 32 / 90, 7 / 90),
+    ),
+}
+assert set(SOLVERS) == set(get_args(Solver))
+
+
+def times(steps: int, start: float = 0.0, sway: float = 0.0) -> Tensor:
+    """The times of `steps` steps from `start` to 1: (steps + 1,).
+
+    Args:
+        sway: bends the times, t + sway (cos(pi t / 2) - 1 + t); below 0 the first steps are the small ones (F5: -1).
+
+    Raises:
+        UserError: no step.
+    """
+    if steps < 1:
+        raise UserError(f"sampling takes 1 step or more, got {steps}")
+    even = torch.linspace(start, 1, steps + 1)
+    return even + sway * (torch.cos(math.pi / 2 * even) - 1 + even)
+
+
+def integrate(call: Velocity, x: Tensor, times: Tensor | Sequence[float], solver: Solver = "euler") -> Tensor:
+    """Goes with the velocity from x at the first of `times` to the last.
+
+    Args:
+        call: the network with its conditions, (x_t, time (batch,)) -> velocity.
+        x: noise, or `blend` of noise and a sound at the first time.
+        times: rising, from 0 (or where `x` stands) to 1.
+        solver: `euler` calls the network once a step, `midpoint` and `heun` twice, `rk4` four, `rk5` six times.
+
+    Raises:
+        UserError: an unknown solver.
+    """
+    if solver not in SOLVERS:
+        raise UserError(f"there is no solver {solver!r}{near(solver, SOLVERS)}; there are {', '.join(SOLVERS)}")
+    tableau = SOLVERS[solver]
+    places = [float(time) for time in times]
+    for number, (time, after) in enumerate(zip(places[:-1], places[1:], strict=True)):
+        stride, slopes = after - time, list[Tensor]()
+        for at, parts in zip(tableau.at, tableau.of, strict=True):
+            there = x + stride * _sum(parts, slopes) if parts else x
+            slopes.append(call(there, x.new_full((len(x),), time + at * stride)))
+        x = x + stride * _sum(tableau.sum, slopes)
+        trace.report("flow/x", x, step=number, time=after)
+    return x
+
+
+def _sum(weights: Sequence[float], terms: Sequence[Tensor]) -> Tensor:
+    return torch.stack([weight * term for weight, term in zip(weights, terms, strict=True) if weight]).sum(dim=0)
+
+
+# ------------------------------------------------------------------------------------------------------------ objective
+
+
+class Objective:
+    """Trains a model to know the velocity; see the head of this file for what it must have."""
+
+    def __init__(self, config: Config, module: ModuleType, model: nn.Module) -> None:
+        self.config, self.module = config, module
+        self.networks: dict[str, nn.Module] = {"model": model}
+
+    def steps(self, batch: Batch, generator: torch.Generator | None = None) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Yields ("model", losses) once; the times and the noise come from `generator`."""
+        yield "model", self._losses(batch, generator)
+
+    @torch.no_grad()
+    def validate(self, batch: Batch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """The loss of a held-out batch."""
+        return self._losses(batch, generator)
+
+    def _losses(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
+        sound = batch[self.config.target]
+        if self.config.times == "uniform":
+            time = torch.rand(len(sound), generator=generator, device=sound.device)
+        else:
+            time = torch.randn(len(sound), generator=generator, device=sound.device).sigmoid()
+        noise = torch.randn(sound.shape, generator=generator, device=sound.device)
+        start = self.config.start
+        return {"flow": self.loss(batch, sound, start + (1 - start) * time, noise)}
+
+    def loss(self, batch: Batch, sound: Tensor, time: Tensor, noise: Tensor) -> Tensor:
+        """How far the velocity is off at these times with this noise, a mean over what is real."""
+        config = self.config
+        noisy = blend(sound, noise, time, config.sigma)
+        velocity = self.networks["model"](**inputs(self.module, {**batch, "noisy": noisy, "time": time}))
+        off = velocity - (sound - (1 - config.sigma) * noise)
+        off = off.abs() if config.distance == "l1" else off.square()
+        if config.weights == "logit_normal":
+            off = off * logit_normal(time.clamp(1e-7, 1 - 1e-7)).reshape(-1, *(1,) * (off.ndim - 1))
+        return off.mean() if config.where not in batch else off[batch[config.where]].mean()
