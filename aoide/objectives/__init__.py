@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from aoide.config import UserError, near
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 Batch = Mapping[str, Any]
 Loss = Callable[[Any, Batch], "Tensor"]
@@ -55,6 +55,20 @@ def named_losses(module: ModuleType, config: Any, weights: Mapping[str, float]) 
             raise UserError(f"objective.weights.{name}: {module.__name__} has no such loss;{guess}")
     chosen = {name: module.LOSSES[name] for name, weight in weights.items() if weight}
     return {name: _following(loss(config)) if isinstance(loss, type) else loss for name, loss in chosen.items()}
+
+
+def predicted(output: Any) -> Tensor:
+    """What a denoiser's forward gives as its prediction: the output, or its field `prediction` where there is more."""
+    return getattr(output, "prediction", output)
+
+
+def target_space(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Brings the target to where noise is added: the model's `normalise`, or nothing where it has none."""
+    return getattr(model, "normalise", _as_it_is)
+
+
+def _as_it_is(target: Tensor) -> Tensor:
+    return target
 
 
 def _following(loss: Any) -> Loss:

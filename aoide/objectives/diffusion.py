@@ -12,7 +12,8 @@ A model of this objective has `config.process` and a forward that takes, beside 
     noisy  like the target    what noise was added to
     step   (batch,)           int64, at which step of the process; from a sampler also a place between two
 
-and gives its prediction, like the target.
+and gives its prediction, like the target; or an output whose field `prediction` is it, with what its `LOSSES` judge
+beside. Its `normalise`, where it has one, brings the target to the space in which noise is added.
 
 Sources: Ho et al. 2020, arXiv:2006.11239 (DDPM); Song et al. 2020, arXiv:2010.02502 (DDIM); Nichol and Dhariwal 2021,
 arXiv:2102.09672 (cosine); Salimans and Ho 2022, arXiv:2202.00512 (v); Kong et al. 2020, arXiv:2009.09761, appendix B
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Literal
 
@@ -34,7 +35,7 @@ from torch import Tensor, nn
 
 from aoide import trace
 from aoide.config import UserError
-from aoide.objectives import Batch, inputs
+from aoide.objectives import Batch, inputs, named_losses, predicted, target_space
 
 Network = Callable[[Tensor, Tensor], Tensor]  # (x_t, step (batch,)) -> prediction
 Clip = Literal["x0", "x", "both"] | None
@@ -46,6 +47,8 @@ class Config:
 
     target: str = "audio"  # the field of the batch that noise is added to
     distance: Literal["l1", "l2"] = "l2"
+    upto: int | None = None  # only so many of the steps are trained: sampling starts there, at a sound nearly right
+    weights: dict[str, float] = field(default_factory=dict)  # of the model's losses beside this one
 
 
 # -------------------------------------------------------------------------------------------------------------- process
@@ -396,6 +399,8 @@ class Objective:
         self.networks: dict[str, nn.Module] = {"model": model}
         self._process: Process = model.config.process  # type: ignore[union-attr, assignment]
         self._alphas = self._process.alphas()
+        self._more = named_losses(module, model.config, config.weights)
+        self._to_space = target_space(model)
 
     def steps(self, batch: Batch, generator: torch.Generator | None = None) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """Yields ("model", losses) once; the steps of the process and the noise come from `generator`."""
@@ -407,20 +412,25 @@ class Objective:
         return self._losses(batch, generator)
 
     def _losses(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
-        x0 = batch[self.config.target]
-        step = torch.randint(0, len(self._alphas), (len(x0),), generator=generator, device=x0.device)
-        noise = torch.randn(x0.shape, generator=generator, device=x0.device)
-        return {"diffusion": self.loss(batch, x0, step, noise)}
+        target, upto = batch[self.config.target], self.config.upto or len(self._alphas)
+        step = torch.randint(0, upto, (len(target),), generator=generator, device=target.device)
+        return self.losses(batch, step, torch.randn(target.shape, generator=generator, device=target.device))
 
-    def loss(self, batch: Batch, x0: Tensor, step: Tensor, noise: Tensor) -> Tensor:
-        """How far the prediction is off at these steps with this noise, a mean over what is real."""
+    def losses(self, batch: Batch, step: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        """How far the prediction is off at these steps with this noise, a mean over what is real; and the model's."""
+        x0 = self._to_space(batch[self.config.target])
         alpha = self._alphas.to(x0.device, x0.dtype)[step]
         alpha = alpha.reshape(-1, *(1,) * (x0.ndim - 1))
         noisy = alpha**0.5 * x0 + (1 - alpha) ** 0.5 * noise
-        prediction = self.networks["model"](**inputs(self.module, {**batch, "noisy": noisy, "step": step}))
-        off = prediction - self._process.to_predict(x0, noise, alpha)
+        output = self.networks["model"](**inputs(self.module, {**batch, "noisy": noisy, "step": step}))
+        off = predicted(output) - self._process.to_predict(x0, noise, alpha)
         off = off.abs() if self.config.distance == "l1" else off.square()
+        more = {name: self.config.weights[name] * loss(output, batch) for name, loss in self._more.items()}
+        return {"diffusion": self._mean(off, batch), **more}
+
+    @staticmethod
+    def _mean(off: Tensor, batch: Batch) -> Tensor:
         if "frame_mask" not in batch:
             return off.mean()
-        mask = batch["frame_mask"].repeat_interleave(x0.shape[1] // batch["frame_mask"].shape[1], dim=1)
-        return off[mask].mean()
+        mask = batch["frame_mask"]
+        return off[mask.repeat_interleave(off.shape[1] // mask.shape[1], dim=1)].mean()

@@ -11,7 +11,8 @@ A model of this objective has a forward that takes, beside the fields of a batch
     noisy  like the target    x_t
     time   (batch,)           t, 0 = noise, 1 = sound; what a network wants of it (1000 t ...) is its own affair
 
-and gives the velocity, like the target.
+and gives the velocity, like the target; or an output whose field `prediction` is it, with what its `LOSSES` judge
+beside. Its `normalise`, where it has one, brings the target to the space in which the way lies.
 
 Sampling is `integrate` over `times`: from any start at any time, so that a sound that is nearly right (a shallow start)
 or a part that is kept needs no special case.
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Literal, NamedTuple, get_args
 
@@ -34,7 +35,7 @@ from torch import Tensor, nn
 
 from aoide import trace
 from aoide.config import UserError, near
-from aoide.objectives import Batch, inputs
+from aoide.objectives import Batch, inputs, named_losses, predicted, target_space
 
 Velocity = Callable[[Tensor, Tensor], Tensor]  # (x_t, time (batch,)) -> velocity
 Solver = Literal["euler", "midpoint", "heun", "rk4", "rk5"]
@@ -48,9 +49,10 @@ class Config:
     sigma: float = 0.0  # of the noise that is left at the end of the way
     distance: Literal["l1", "l2"] = "l2"
     times: Literal["uniform", "logit_normal"] = "uniform"  # how the times of training are spread
-    weights: Literal["none", "logit_normal"] = "none"  # of the times in the loss
+    emphasis: Literal["none", "logit_normal"] = "none"  # the times that count more in the loss
     start: float = 0.0  # times before this one are not trained: sampling starts there, at a sound that is nearly right
     where: str = "frame_mask"  # the field of the batch that says which frames count
+    weights: dict[str, float] = field(default_factory=dict)  # of the model's losses beside this one
 
     def __post_init__(self) -> None:
         if not 0 <= self.sigma < 1 or not 0 <= self.start < 1:
@@ -159,6 +161,8 @@ class Objective:
     def __init__(self, config: Config, module: ModuleType, model: nn.Module) -> None:
         self.config, self.module = config, module
         self.networks: dict[str, nn.Module] = {"model": model}
+        self._more = named_losses(module, model.config, config.weights)
+        self._to_space = target_space(model)
 
     def steps(self, batch: Batch, generator: torch.Generator | None = None) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """Yields ("model", losses) once; the times and the noise come from `generator`."""
@@ -170,22 +174,25 @@ class Objective:
         return self._losses(batch, generator)
 
     def _losses(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
-        sound = batch[self.config.target]
+        target = batch[self.config.target]
         if self.config.times == "uniform":
-            time = torch.rand(len(sound), generator=generator, device=sound.device)
+            time = torch.rand(len(target), generator=generator, device=target.device)
         else:
-            time = torch.randn(len(sound), generator=generator, device=sound.device).sigmoid()
-        noise = torch.randn(sound.shape, generator=generator, device=sound.device)
+            time = torch.randn(len(target), generator=generator, device=target.device).sigmoid()
+        noise = torch.randn(target.shape, generator=generator, device=target.device)
         start = self.config.start
-        return {"flow": self.loss(batch, sound, start + (1 - start) * time, noise)}
+        return self.losses(batch, start + (1 - start) * time, noise)
 
-    def loss(self, batch: Batch, sound: Tensor, time: Tensor, noise: Tensor) -> Tensor:
-        """How far the velocity is off at these times with this noise, a mean over what is real."""
+    def losses(self, batch: Batch, time: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        """How far the velocity is off at these times with this noise, a mean over what is real; and the model's own."""
         config = self.config
+        sound = self._to_space(batch[config.target])
         noisy = blend(sound, noise, time, config.sigma)
-        velocity = self.networks["model"](**inputs(self.module, {**batch, "noisy": noisy, "time": time}))
-        off = velocity - (sound - (1 - config.sigma) * noise)
+        output = self.networks["model"](**inputs(self.module, {**batch, "noisy": noisy, "time": time}))
+        off = predicted(output) - (sound - (1 - config.sigma) * noise)
         off = off.abs() if config.distance == "l1" else off.square()
-        if config.weights == "logit_normal":
+        if config.emphasis == "logit_normal":
             off = off * logit_normal(time.clamp(1e-7, 1 - 1e-7)).reshape(-1, *(1,) * (off.ndim - 1))
-        return off.mean() if config.where not in batch else off[batch[config.where]].mean()
+        own = off.mean() if config.where not in batch else off[batch[config.where]].mean()
+        more = {name: config.weights[name] * loss(output, batch) for name, loss in self._more.items()}
+        return {"flow": own, **more}

@@ -77,6 +77,8 @@ def test_a_straight_way_needs_one_step_from_anywhere() -> None:
 class _Half(nn.Module):
     """Says that half of what it is given is the velocity."""
 
+    config = None
+
     def __init__(self) -> None:
         super().__init__()
         self.share = nn.Parameter(torch.tensor(0.5))
@@ -86,7 +88,7 @@ class _Half(nn.Module):
         return self.share * noisy
 
 
-MODULE = cast(ModuleType, SimpleNamespace(__name__="half", Model=_Half))
+MODULE = cast(ModuleType, SimpleNamespace(__name__="half", Model=_Half, LOSSES={}))
 
 
 @pytest.mark.parametrize(("distance", "norm"), [("l1", torch.abs), ("l2", torch.square)])
@@ -96,21 +98,41 @@ def test_the_loss_is_written_out(distance: Any, norm: Any, sigma: float) -> None
     sound, noise, time = torch.randn(2, 5, 3), torch.randn(2, 5, 3), torch.tensor([0.2, 0.9])
     noisy = (1 - (1 - sigma) * time[:, None, None]) * noise + time[:, None, None] * sound
     off = norm(0.5 * noisy - sound + (1 - sigma) * noise)
-    torch.testing.assert_close(objective.loss({}, sound, time, noise), off.mean())
+    torch.testing.assert_close(objective.losses({"mel": sound}, time, noise)["flow"], off.mean())
     mask = torch.tensor([[True] * 5, [True] * 2 + [False] * 3])
-    torch.testing.assert_close(objective.loss({"frame_mask": mask}, sound, time, noise), off[mask].mean())
+    batch = {"mel": sound, "frame_mask": mask}
+    torch.testing.assert_close(objective.losses(batch, time, noise)["flow"], off[mask].mean())
 
 
 def test_weights_of_the_times() -> None:
     density = flow.logit_normal(torch.linspace(0.0005, 0.9995, 1000))
     assert float(density.mean()) == pytest.approx(1, abs=1e-3), "a density"
     assert int(density.argmax()) in (499, 500)
-    objective = flow.Objective(flow.Config(weights="logit_normal"), MODULE, _Half())
+    objective = flow.Objective(flow.Config(emphasis="logit_normal"), MODULE, _Half())
     sound, noise = torch.randn(1, 5, 3), torch.randn(1, 5, 3)
     plain = flow.Objective(flow.Config(), MODULE, _Half())
     time = torch.tensor([0.5])
-    want = plain.loss({}, sound, time, noise) * 4 / math.sqrt(2 * math.pi)
-    torch.testing.assert_close(objective.loss({}, sound, time, noise), want)
+    batch = {"mel": sound}
+    want = plain.losses(batch, time, noise)["flow"] * 4 / math.sqrt(2 * math.pi)
+    torch.testing.assert_close(objective.losses(batch, time, noise)["flow"], want)
+
+
+def test_the_space_of_the_model_and_its_own_losses() -> None:
+    class Pair(_Half):
+        def forward(self, noisy: Tensor, time: Tensor) -> Any:
+            return SimpleNamespace(prediction=self.share * noisy, guess=noisy[:, 0])
+
+        def normalise(self, target: Tensor) -> Tensor:
+            return target / 10
+
+    losses = {"guess": lambda output, batch: output.guess.abs().mean()}
+    module = cast(ModuleType, SimpleNamespace(__name__="pair", Model=Pair, LOSSES=losses))
+    objective = flow.Objective(flow.Config(weights={"guess": 2.0}), module, Pair())
+    plain = flow.Objective(flow.Config(), MODULE, _Half())
+    sound, noise, time = torch.randn(2, 5, 3), torch.randn(2, 5, 3), torch.tensor([0.2, 0.9])
+    got = objective.losses({"mel": 10 * sound}, time, noise)
+    torch.testing.assert_close(got["flow"], plain.losses({"mel": sound}, time, noise)["flow"])
+    torch.testing.assert_close(got["guess"], 2 * flow.blend(sound, noise, time)[:, 0].abs().mean())
 
 
 def test_times_and_noise_come_from_the_generator() -> None:
@@ -121,7 +143,7 @@ def test_times_and_noise_come_from_the_generator() -> None:
             seen.append(time)
             return super().forward(noisy, time)
 
-    module = cast(ModuleType, SimpleNamespace(__name__="sees", Model=Sees))
+    module = cast(ModuleType, SimpleNamespace(__name__="sees", Model=Sees, LOSSES={}))
     batch = {"mel": torch.randn(400, 2, 1), "frame_mask": torch.ones(400, 2, dtype=torch.bool)}
     for spread in ("uniform", "logit_normal"):
         objective = flow.Objective(flow.Config(start=0.4, times=cast(Any, spread)), module, Sees())
