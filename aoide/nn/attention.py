@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from aoide import trace
 from aoide.nn.conv import Conv1d
+from aoide.nn.rotary import Pairs, rotate
 
 
 class SelfAttention(nn.Module):
@@ -18,20 +19,24 @@ class SelfAttention(nn.Module):
     Args:
         dim: channels, a multiple of `heads`.
         heads: attention patterns side by side, each with dim / heads channels.
+        bias: whether the projections have one.
+        rotary: which channels rotary positions turn together (see `nn/rotary.py`), None = no positions.
     """
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, bias: bool = True, rotary: Pairs | None = None) -> None:
         super().__init__()
         assert dim % heads == 0, f"{dim} channels do not divide among {heads} heads"
-        self.heads = heads
-        self.project = nn.Linear(dim, 3 * dim)  # queries, keys, values
-        self.out = nn.Linear(dim, dim)
+        self.heads, self.rotary = heads, rotary
+        self.project = nn.Linear(dim, 3 * dim, bias=bias)  # queries, keys, values
+        self.out = nn.Linear(dim, dim, bias=bias)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """x (batch, frames, dim), mask (batch, frames) with True = real -> (batch, frames, dim); padding is not looked
         at.
         """
         queries, keys, values = self.project(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if self.rotary is not None:
+            queries, keys = rotate(queries, self.rotary), rotate(keys, self.rotary)
         where = None if mask is None else mask[:, None, None, :]
         if trace.active():
             scores = queries @ keys.mT / math.sqrt(keys.shape[-1])

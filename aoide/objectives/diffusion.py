@@ -48,6 +48,7 @@ class Config:
     target: str = "audio"  # the field of the batch that noise is added to
     distance: Literal["l1", "l2"] = "l2"
     upto: int | None = None  # only so many of the steps are trained: sampling starts there, at a sound nearly right
+    where: str = "frame_mask"  # the field of the batch that says which frames count
     weights: dict[str, float] = field(default_factory=dict)  # of the model's losses beside this one
 
 
@@ -428,9 +429,8 @@ class Objective:
         more = {name: self.config.weights[name] * loss(output, batch) for name, loss in self._more.items()}
         return {"diffusion": self._mean(off, batch), **more}
 
-    @staticmethod
-    def _mean(off: Tensor, batch: Batch) -> Tensor:
-        if "frame_mask" not in batch:
+    def _mean(self, off: Tensor, batch: Batch) -> Tensor:
+        if self.config.where not in batch:
             return off.mean()
-        mask = batch["frame_mask"]
+        mask = batch[self.config.where]
         return off[mask.repeat_interleave(off.shape[1] // mask.shape[1], dim=1)].mean()

@@ -32,7 +32,6 @@ AXES = {
     "spectra": "frame",
     "codes": "frame",
     "audio": "sample",
-    "noisy": "sample",
 }
 
 pytestmark = pytest.mark.parametrize("name", find.names())
@@ -217,6 +216,8 @@ def _axis(field: str, batch: dict[str, Tensor]) -> str | None:
         return field.removesuffix("_mask")
     if batch[field].ndim < 2:
         return None
+    if field == "noisy":  # it is like what noise is added to
+        return "frame" if batch[field].ndim == 3 else "sample"
     if field in AXES:
         return AXES[field]
     masks = [key for key in batch if key.endswith("_mask") and batch[key].shape[1] == batch[field].shape[1]]
