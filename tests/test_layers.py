@@ -29,7 +29,9 @@ SPEAKS_WITHOUT_TORCH = (  # the core: what `aoide say`, `models` and `doctor` ar
     "aoide.generate.synthesis",
     "aoide.generate.voice",
     "aoide.models.find",
+    "aoide.score",
     "aoide.text",
+    "aoide.text.lyrics",
     "aoide.trace",
     "aoide.voices",
 )

@@ -1,4 +1,4 @@
-"""Numbers in, numbers out, no weights: sound files, resampling, spectra, mel, pitch, energy, loudness.
+"""Numbers in, numbers out: sound files, resampling, spectra, mel, pitch, energy, loudness, voice activity.
 
 `sound`, `io`, `resample`, `mel_config`, `pitch` and `loudness` need numpy and no torch; `stft`, `mel` and `energy` are
 torch, because models are trained through them.

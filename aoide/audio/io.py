@@ -13,6 +13,7 @@ Louder than full scale is clipped at full scale. Formats and their limits:
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import struct
@@ -97,7 +98,7 @@ def read(path: str | os.PathLike[str], start: int = 0, samples: int | None = Non
 
 
 def blocks(path: str | os.PathLike[str], sample_rate: int, seconds: float = 10.0) -> Iterator[np.ndarray]:
-    """Reads a sound file piece by piece, as one channel at `sample_rate`; what libsndfile reads takes constant memory.
+    """Reads a sound file piece by piece, as one channel at `sample_rate`, in constant memory.
 
     Yields:
         (samples,) float32; together as many samples as `read(path).mono().resample(sample_rate)` has.
@@ -109,7 +110,7 @@ def blocks(path: str | os.PathLike[str], sample_rate: int, seconds: float = 10.0
 
     _check_source(path)
     if not native(path):
-        yield read(path).mono().resample(sample_rate).samples
+        yield from _blocks_by_av(path, sample_rate, seconds)
         return
     try:
         with soundfile.SoundFile(os.fspath(path)) as file:
@@ -197,7 +198,33 @@ def _reason(error: soundfile.LibsndfileError) -> str:
 
 
 def _read_by_av(path: str | os.PathLike[str]) -> Sound:
-    """Decodes by FFmpeg, through PyAV."""
+    """The whole sound, by FFmpeg."""
+    planes, rate = [], 0
+    for plane, rate in _planes_by_av(path):  # noqa: B007  (the rate is that of all)
+        planes.append(plane)
+    samples = np.concatenate(planes, axis=1).T
+    return Sound(samples[:, 0] if samples.shape[1] == 1 else samples, rate)
+
+
+def _blocks_by_av(path: str | os.PathLike[str], sample_rate: int, seconds: float) -> Iterator[np.ndarray]:
+    """As `blocks`, by FFmpeg, whose own pieces are a few milliseconds long."""
+    resampler: Resampler | None = None
+    waiting: list[np.ndarray] = []
+    samples = 0
+    for plane, rate in _planes_by_av(path):
+        resampler = resampler or Resampler(rate, sample_rate)
+        waiting.append(plane.mean(axis=0))
+        samples += plane.shape[1]
+        if samples >= seconds * rate:
+            yield resampler.push(np.concatenate(waiting))
+            waiting, samples = [], 0
+    if resampler is not None:
+        yield resampler.push(np.concatenate([np.zeros(0, np.float32), *waiting]))
+        yield resampler.finish()
+
+
+def _planes_by_av(path: str | os.PathLike[str]) -> Iterator[tuple[np.ndarray, int]]:
+    """Decodes by FFmpeg, through PyAV: ((channels, samples) float32, sample rate) piece by piece, at least one."""
     try:
         av = require("av", "data")
     except MissingExtra:
@@ -211,14 +238,12 @@ def _read_by_av(path: str | os.PathLike[str]) -> Sound:
                 raise UserError(f"{path}: holds no sound")
             stream = container.streams.audio[0]
             resampler = av.AudioResampler(format="fltp")  # float planes; rate and channels stay
-            planes = [
-                piece.to_ndarray() for frame in [*container.decode(stream), None] for piece in resampler.resample(frame)
-            ]
-            rate = stream.rate
+            yield np.zeros((stream.channels, 0), np.float32), stream.rate
+            for frame in itertools.chain(container.decode(stream), [None]):
+                for piece in resampler.resample(frame):
+                    yield piece.to_ndarray(), stream.rate
     except av.FFmpegError as error:
         raise UserError(f"{path}: not a sound file, or a broken one: {error.strerror}") from None
-    samples = np.concatenate(planes, axis=1).T if planes else np.zeros((0, 1), np.float32)
-    return Sound(samples[:, 0] if samples.shape[1] == 1 else samples, rate)
 
 
 # -------------------------------------------------------------------------------------------------------------- writing

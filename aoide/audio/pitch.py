@@ -7,6 +7,7 @@
     harvest     WORLD's careful tracker (Morise 2017), some twenty times slower; finds more voiced frames.
     swift       SwiftF0 (Nieradzik 2025), a small network; holds out in noise, 47 to 2094 Hz.
     praat       Praat's autocorrelation (Boersma 1993), the reference of phonetics; fast and exact.
+    autocorrelation  the same method of our own, for many sounds at once (`aoide.audio.autocorrelation`); needs torch.
     crepe       CREPE (Kim 2018), a large network; 33 to 1976 Hz, slower than the sound lasts on a CPU.
     crepe-tiny  the same, seventy times smaller.
 
@@ -26,7 +27,7 @@ import numpy as np
 from aoide.audio.resample import resample
 from aoide.config import require
 
-Method = Literal["dio", "harvest", "swift", "praat", "crepe", "crepe-tiny"]
+Method = Literal["dio", "harvest", "swift", "praat", "autocorrelation", "crepe", "crepe-tiny"]
 
 _SWIFT_RATE, _SWIFT_HOP = 16000, 256
 _SHORTEST = 0.1  # seconds: what is shorter is continued with silence, trackers need something to look at
@@ -130,6 +131,8 @@ def contour(
         hz, periodicity = _swift(heard, sample_rate, times, floor, ceiling)
     elif method == "praat":
         hz, periodicity = _praat(heard, sample_rate, len(times), period, floor, ceiling)
+    elif method == "autocorrelation":
+        hz, periodicity = _autocorrelation(heard, sample_rate, len(times), period, floor, ceiling)
     elif method in ("crepe", "crepe-tiny"):
         # A network, so its file stands in a layer above; it is asked for by name, and only when it is wanted.
         require("torch", "torch")
@@ -171,6 +174,16 @@ def _praat(
     chosen = pitch.selected_array
     shift = pitch.xs()[0] - before / sample_rate  # an eighth of a period: straighten it out
     return _shifted(chosen["frequency"], -shift / period), np.clip(chosen["strength"], 0.0, 1.0)
+
+
+def _autocorrelation(
+    samples: np.ndarray, sample_rate: int, frames: int, period: float, floor: float, ceiling: float
+) -> tuple[np.ndarray, np.ndarray]:
+    torch = require("torch", "torch")
+    tracker = require("aoide.audio.autocorrelation", "torch")
+    sound = torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None]
+    hz, periodicity = tracker.track(sound, sample_rate, frames, period, floor, ceiling)
+    return hz[0], periodicity[0]
 
 
 def _shifted(hz: np.ndarray, frames: float) -> np.ndarray:

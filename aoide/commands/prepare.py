@@ -2,8 +2,10 @@
 
 Every clip is listened to once. What is broken, silent, cut off, without text, too short, too long or there twice is
 left out and listed by file with the reason; the rest becomes a manifest. A second run with nothing new costs nothing.
+docs/corpora.md lists all corpora, with their licences and where to get them.
 
   aoide prepare folder --root recordings -o data/mine
+  aoide prepare opencpop --root ~/opencpop -o data/opencpop
   aoide prepare taught -o data/taught --text sentences.txt
   aoide prepare folder --help        explains one corpus and its options
 """
@@ -15,6 +17,7 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import sys
 import typing
 from collections import Counter, defaultdict
@@ -31,8 +34,9 @@ if TYPE_CHECKING:
     from aoide.data.clips import Clip, Limits, Refused
     from aoide.text import FrontEnd
 
-SUMMARY = "summary.json"
+SUMMARY, FORMAT = "summary.json", 2  # what an older FORMAT prepared is prepared anew
 SHOWN = 10  # refusals that are printed; all are in the summary
+KINDS = 4  # kinds of reasons that are counted in the report
 NAMED = 3  # files that are named with a note
 CHUNK = 512  # clips that wait for a processor at a time
 
@@ -55,14 +59,16 @@ def run(options: argparse.Namespace) -> int:
     root, out, limits = _folders(corpus, options)
     if hasattr(corpus, "make"):
         corpus.make(root, _say, **_of(corpus.make, options))
-    found = list(corpus.clips(root, **_of(corpus.clips, options)))
+    found = _find(corpus, root, options, limits)
     speakable = _front_ends(found, options.phonemes)
-    key = _key(options, limits, found, list(speakable))
+    key = _key(options, limits, found, [*speakable, options.align])
     summary = _finished(out, key)
     if summary is None:
         (out / SUMMARY).unlink(missing_ok=True)  # from here on what is in the folder is not complete
         result = _listen(found, limits, options.jobs)
         _add_phonemes(result, speakable)
+        if options.align is not None:
+            _align(result, options.align)
         if not result.clips:
             first = next(iter(result.refused), None)
             why = f"; the first is {first.path}: {first.reason}" if first else ""
@@ -90,6 +96,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--phonemes",
         action=argparse.BooleanOptionalAction,
         help="write down the pronunciation (default: where there is a front end for the language)",
+    )
+    parser.add_argument(
+        "--align",
+        metavar="VOICE",
+        help="write down when each phoneme sounds, by comparing with a voice, such as en-heart, that says the same",
     )
     parser.add_argument("--jobs", type=int, default=0, metavar="N", help="processors to use (default: all)")
 
@@ -145,11 +156,12 @@ def _folders(corpus: ModuleType, options: argparse.Namespace) -> tuple[Path, Pat
         root = options.output
     elif not root.is_dir() and not hasattr(corpus, "make"):
         raise UserError(f"--root {root}: {'is not a folder' if root.exists() else 'there is no such folder'}")
+    has_text = not options.without_text and getattr(corpus, "TEXT", True)
     if options.jobs < 0:
         raise UserError(f"--jobs {options.jobs}: must be 1 or more, or 0 for all processors")
     options.jobs = options.jobs or len(os.sched_getaffinity(0))
     try:
-        limits = Limits(min_seconds=options.min_seconds, max_seconds=options.max_seconds, text=not options.without_text)
+        limits = Limits(min_seconds=options.min_seconds, max_seconds=options.max_seconds, text=has_text)
     except ValueError as error:
         raise UserError(str(error)) from None
     for folder in (options.output, root):
@@ -163,12 +175,12 @@ def _folders(corpus: ModuleType, options: argparse.Namespace) -> tuple[Path, Pat
 # ------------------------------------------------------------------------------------------------------- done already?
 
 
-def _key(options: argparse.Namespace, limits: Limits, found: Sequence[Clip | Refused], languages: Sequence[str]) -> str:
+def _key(options: argparse.Namespace, limits: Limits, found: Sequence[Clip | Refused], spoken: Sequence[Any]) -> str:
     """A hash of all that the result follows from: settings, front ends, and every file's name, size and time."""
     from aoide.version import __version__
 
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(repr((__version__, options.corpus, asdict(limits), languages)).encode())
+    digest.update(repr((__version__, FORMAT, options.corpus, asdict(limits), spoken)).encode())
     for item in found:
         try:
             status = os.stat(getattr(item, "audio", None) or item.path)  # type: ignore[union-attr]
@@ -192,6 +204,19 @@ def _finished(out: Path, key: str) -> dict[str, Any] | None:
 
 
 # --------------------------------------------------------------------------------------------------------- the work
+
+
+def _find(corpus: ModuleType, root: Path, options: argparse.Namespace, limits: Limits) -> list[Clip | Refused]:
+    """What the corpus holds; long recordings that may be cut anywhere are cut."""
+    from tqdm import tqdm
+
+    from aoide.data.clips import Clip, divide
+
+    items = corpus.clips(root, **_of(corpus.clips, options))
+    found: list[Clip | Refused] = []
+    for item in tqdm(items, desc="reading", unit="clip", disable=None, leave=False):
+        found += divide(item, limits) if isinstance(item, Clip) and item.divisible else [item]
+    return found
 
 
 @dataclass(slots=True)
@@ -256,7 +281,7 @@ def _front_ends(found: Sequence[Clip | Refused], wanted: bool | None) -> dict[st
     from aoide import text
     from aoide.data.clips import Clip
 
-    languages = {c.language for c in found if isinstance(c, Clip) and c.text and c.language and c.phonemes is None}
+    languages = {c.language for c in found if isinstance(c, Clip) and c.language and _unpronounced(c)}
     front_ends = {}
     for language in sorted(languages):
         try:
@@ -268,13 +293,17 @@ def _front_ends(found: Sequence[Clip | Refused], wanted: bool | None) -> dict[st
     return front_ends
 
 
+def _unpronounced(clip: Clip) -> bool:
+    return bool(clip.text) and clip.phonemes is None and not clip.caption
+
+
 def _add_phonemes(result: Result, front_ends: dict[str, FrontEnd]) -> None:
     """Writes down how the texts are pronounced, where the corpus does not; refuses what nobody can say."""
     from aoide.data.clips import refuse
 
     clips, result.clips = result.clips, []
     for clip in clips:
-        front_end = front_ends.get(clip.language) if clip.phonemes is None and clip.text else None
+        front_end = front_ends.get(clip.language) if _unpronounced(clip) else None
         if front_end is None:
             result.clips.append(clip)
             continue
@@ -287,6 +316,30 @@ def _add_phonemes(result: Result, front_ends: dict[str, FrontEnd]) -> None:
             result.clips.append(replace(clip, phonemes=phonemes))
         else:
             result.refused.append(refuse(clip, "its text holds no words"))
+
+
+def _align(result: Result, name: str) -> None:
+    """Adds the duration of each phoneme, where the corpus does not give it; refuses what cannot be aligned."""
+    from tqdm import tqdm
+
+    from aoide import voices
+    from aoide.audio import io
+    from aoide.data.clips import refuse
+    from aoide.generate.align import Aligner
+    from aoide.generate.runtime import Runtime
+
+    aligner = Aligner(Runtime(voices.find(name)))
+    clips, result.clips = result.clips, []
+    for clip in tqdm(clips, unit="clip", desc="aligning", disable=None):
+        if clip.phonemes is None or clip.durations is not None:
+            result.clips.append(clip)
+            continue
+        try:
+            durations = aligner(io.read(clip.audio, clip.start, clip.samples), clip.phonemes)
+        except UserError as error:
+            result.refused.append(refuse(clip, f"cannot be aligned: {error}"))
+            continue
+        result.clips.append(replace(clip, durations=durations, frame_rate=aligner.frame_rate))
 
 
 def _convert(result: Result, out: Path, jobs: int) -> None:
@@ -325,10 +378,13 @@ def _write(result: Result, root: Path, out: Path, corpus: str, key: str) -> dict
         "languages": _counted(clip.language for clip in result.clips),
         "sample_rates": _counted(str(clip.sample_rate) for clip in result.clips),
         "with_phonemes": sum(clip.phonemes is not None for clip in result.clips),
+        "with_notes": sum(clip.notes is not None for clip in result.clips),
+        "styles": _counted(clip.style for clip in result.clips if clip.style),
+        "reasons": _counted(_kind(refusal.reason) for refusal in result.refused),
         "refused": [
             {"id": r.id, "file": str(r.path), "reason": r.reason} for r in sorted(result.refused, key=lambda r: r.id)
         ],
-        "notes": dict(sorted(result.notes.items())),
+        "notes": {note: list(dict.fromkeys(files)) for note, files in sorted(result.notes.items())},
         "manifest": Manifest(out).digest,
         "key": key,
     }
@@ -341,6 +397,12 @@ def _counted(values: Iterator[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items()))
 
 
+def _kind(reason: str) -> str:
+    """A reason without what differs from clip to clip: numbers, names of files, and what stands behind a colon."""
+    kind = re.sub(r" of /.*", " of another", reason).split(": ")[0]
+    return re.sub(r"\d+(\.\d+)?", "N", re.sub(r"\S+\.[a-z]\w{1,8}\b", "its file", kind))
+
+
 # ----------------------------------------------------------------------------------------------------------- the report
 
 
@@ -348,18 +410,35 @@ def _show(summary: dict[str, Any], out: Path) -> None:
     """Prints what was prepared and what was refused."""
     hours, refused, speakers = summary["hours"], summary["refused"], list(summary["speakers"])
     length = f"{hours:.2f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"
-    print(f"{out}: {summary['clips']:,} clips, {length}, {summary['with_phonemes']:,} with phonemes")
+    print(f"{out}: {summary['clips']:,} clips, {length}, {_with(summary)}")
     print(f"  speakers   {len(speakers)}: {_some(speakers)}")
-    print(f"  languages  {_some(list(summary['languages']))}")
+    print(f"  languages  {_shares(summary['languages'], summary['clips'])}")
     print(f"  rates      {', '.join(f'{rate} Hz ({count:,})' for rate, count in summary['sample_rates'].items())}")
+    if summary["styles"]:
+        print(f"  styles     {_shares(summary['styles'], summary['clips'])}")
     for note, files in summary["notes"].items():
         print(f"  note       {note}: {_some([_inside(file, summary['root']) for file in files])}")
     if refused:
-        print(f"  refused    {len(refused):,} of {summary['clips'] + len(refused):,}")
+        kinds = sorted(summary["reasons"].items(), key=lambda kind: -kind[1])
+        why = ", ".join(f"{count:,} {kind}" for kind, count in kinds[:KINDS])
+        why += " ..." * (len(kinds) > KINDS)
+        print(f"  refused    {len(refused):,} of {summary['clips'] + len(refused):,}: {why}")
         for item in refused[:SHOWN]:
             print(f"    {_inside(item['file'], summary['root'])}: {item['reason']}")
         if len(refused) > SHOWN:
             print(f"    and {len(refused) - SHOWN:,} more, all in {out / SUMMARY}")
+
+
+def _with(summary: dict[str, Any]) -> str:
+    notes = summary["with_notes"]
+    return f"{summary['with_phonemes']:,} with phonemes" + (f", {notes:,} with notes" if notes else "")
+
+
+def _shares(counts: dict[str, int], clips: int) -> str:
+    """Names, with their counts where there are several: `en (3), ko (2)`."""
+    if len(counts) == 1 and clips in counts.values():
+        return _some(list(counts))
+    return _some([f"{name or '(not named)'} ({count:,})" for name, count in counts.items()], 9)
 
 
 def _inside(file: str, root: str) -> str:
@@ -368,9 +447,9 @@ def _inside(file: str, root: str) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else file
 
 
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(name or "(not named)" for name in names[:NAMED])
-    return shown + (f" and {len(names) - NAMED:,} more" if len(names) > NAMED else "")
+def _some(names: Sequence[str], most: int = NAMED) -> str:
+    shown = ", ".join(name or "(not named)" for name in names[:most])
+    return shown + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def _say(message: str) -> None:

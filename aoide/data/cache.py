@@ -1,10 +1,11 @@
 """What was computed once and need not be again: arrays, kept under the hash of the sound and of the settings.
 
-    CACHE/f0-3fa98c12e5d07b64/settings.json      what the numbers were computed with
-    CACHE/f0-3fa98c12e5d07b64/9c/9c41...e0.npy   one entry, named by the hash of the samples
+    CACHE/pitch-3fa98c12e5d07b64/settings.json      what the numbers were computed with
+    CACHE/pitch-3fa98c12e5d07b64/9c/9c41...e0.npy   one entry, named by the hash of the samples
 
 A changed setting is another folder and a changed recording another file, so an entry is never stale. It is written
-aside and renamed: a reader finds all of it or nothing, and two processes that compute the same entry do no harm.
+aside and renamed: a reader finds all of it or nothing, and two processes that compute the same entry do no harm. Behind
+the array stands its checksum, four bytes that numpy does not look at: an entry that the disk changed is computed anew.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
+import struct
+import threading
+import warnings
+import zlib
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +28,16 @@ import numpy as np
 from aoide.config import UserError, write_aside
 
 
+class Broken(Exception):  # noqa: N818  (what is the matter with the entry, not what went wrong)
+    """An entry that is not what was written."""
+
+
 class Cache:
     """Arrays of one kind, computed with one set of settings.
 
     Args:
         folder: where caches are; made when needed.
-        kind: what is kept, part of the folder's name: "f0".
+        kind: what is kept, part of the folder's name: "pitch".
         settings: everything that the numbers depend on besides the sound: plain data and dataclasses.
     """
 
@@ -34,38 +45,78 @@ class Cache:
         self.settings = json.dumps(settings, sort_keys=True, default=dataclasses.asdict, indent=1)
         key = hashlib.blake2b(self.settings.encode(), digest_size=8).hexdigest()
         self.folder = folder / f"{kind}-{key}"
+        self._made: set[str] = set()  # folders that were there
 
     def path(self, content: str) -> Path:
         """Where the entry of a sound is; `content` is the hash of its samples."""
-        return self.folder / content[:2] / f"{content}.npy"
+        return Path(self._file(content))
 
-    def get(self, content: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        """The entry of a sound, computed and kept if it is not there yet.
+    def _file(self, content: str) -> str:
+        return f"{self.folder}/{content[:2]}/{content}.npy"
+
+    def load(self, content: str) -> np.ndarray | None:
+        """The entry of a sound; None if it is not there.
+
+        Raises:
+            Broken: it is there, and damaged.
+        """
+        path = self._file(content)
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise Broken(f"{path}: {error.strerror}") from None
+        if len(data) < 4 or zlib.crc32(memoryview(data)[:-4]) != struct.unpack("<I", data[-4:])[0]:
+            raise Broken(f"{path}: its checksum is another")
+        return np.lib.format.read_array(BytesIO(data), allow_pickle=False)
+
+    def save(self, content: str, array: np.ndarray) -> None:
+        """Keeps the entry of a sound.
 
         Raises:
             UserError: the cache cannot be written.
         """
-        path = self.path(content)
+        path = self._file(content)
+        folder = os.path.dirname(path)
+        if folder not in self._made or not os.path.isdir(folder):  # somebody may have cleared the cache meanwhile
+            self._make(folder)
+        buffer = BytesIO()
+        np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+        data = buffer.getvalue()
+        aside = f"{path}.part-{os.getpid()}-{threading.get_ident()}"
+        try:  # by hand, not by `write_aside`, whose questions cost more than the writing of so small a file
+            with open(aside, "wb") as file:
+                file.write(data + struct.pack("<I", zlib.crc32(data)))
+            os.replace(aside, path)
+        except OSError as error:
+            Path(aside).unlink(missing_ok=True)
+            raise UserError(f"{path}: cannot be written: {error.strerror}; make room, or set data.cache") from None
+
+    def get(self, content: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """The entry of a sound, computed and kept if it is not there yet, or damaged.
+
+        Raises:
+            UserError: the cache cannot be written.
+        """
         try:
-            return np.load(path)
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-        except (OSError, ValueError, EOFError):
-            path.unlink(missing_ok=True)  # a disk that lost part of it; it is computed anew
-        array = compute()
-        self._make(path.parent)
-        with write_aside(path) as aside, open(aside, "wb") as file:
-            np.save(file, array)
+            array = self.load(content)
+        except Broken as broken:
+            warnings.warn(f"{broken}; it is computed anew", stacklevel=2)
+            array = None
+        if array is None:
+            array = compute()
+            self.save(content, array)
         return array
 
-    def _make(self, folder: Path) -> None:
-        if folder.is_dir():
-            return
+    def _make(self, folder: str) -> None:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            os.makedirs(folder, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder}: the cache cannot be written: {error.strerror}; set data.cache") from None
         note = self.folder / "settings.json"
         if not note.exists():
             with write_aside(note) as aside:
                 aside.write_text(self.settings, "utf-8")
+        self._made.add(folder)

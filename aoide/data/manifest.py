@@ -9,8 +9,13 @@ away and a million clips need some tens of megabytes of memory. A manifest that 
 whole then. lhotse itself is not needed: its import takes seconds, and a line takes it half a millisecond.
 
 Files inside the manifest's folder are written relative to it, so that the folder can be moved; for lhotse say
-`CutSet.from_file(path).with_recording_path_prefix(folder)`. What lhotse has no field for stands in `custom`: phonemes,
-durations and frame_rate in the supervision, arrays and content in the cut.
+`CutSet.from_file(path).with_recording_path_prefix(folder)`. What lhotse has no field for stands in `custom`:
+
+    of the supervision  phonemes, durations, frame_rate, caption, phoneme_set, phoneme_seconds, style, technique, song,
+                        more, notes: [{"midi", "start", "end", "lyric", "slur"}, ...]
+    of the cut          arrays, content
+
+"What a manifest holds" in docs/corpora.md says what each of them is.
 """
 
 from __future__ import annotations
@@ -28,11 +33,20 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from aoide.config import UserError, write_aside
-from aoide.data.clips import Clip
+from aoide.data.clips import Clip, Note
 
 CUTS, INDEX = "cuts.jsonl.gz", "cuts.index.npz"
 _BLOCK = 64  # clips
 _KEPT = 256  # blocks that stay unpacked in memory, some 20 MB
+_PLAIN = (
+    "phonemes",
+    "frame_rate",
+    "caption",
+    "phoneme_set",
+    "style",
+    "technique",
+    "song",
+)  # fields written as they are
 
 
 def stable_hash(name: str) -> int:
@@ -117,7 +131,9 @@ def _to_cut(clip: Clip, folder: Path) -> dict[str, Any]:
     """One line: a lhotse MonoCut or MultiCut with its recording and one supervision."""
     channels = list(range(clip.channels))
     channel = 0 if clip.channels == 1 else channels
-    custom = {"phonemes": clip.phonemes, "durations": clip.durations, "frame_rate": clip.frame_rate}
+    custom = {name: getattr(clip, name) for name in _PLAIN}
+    custom |= {"durations": clip.durations, "phoneme_seconds": clip.phoneme_seconds, "more": dict(clip.more)}
+    custom["notes"] = None if clip.notes is None else [_filled(note._asdict()) for note in clip.notes]
     own = {
         "content": clip.content,
         "arrays": {name: _relative(path, folder) for name, path in sorted(clip.arrays.items())},
@@ -135,6 +151,7 @@ def _to_cut(clip: Clip, folder: Path) -> dict[str, Any]:
                 "duration": clip.seconds,
                 "channel": channel,
                 **_filled({"text": clip.text, "language": clip.language, "speaker": clip.speaker}),
+                **_filled({"gender": clip.gender}),
                 **_filled({"custom": _filled(custom)}),
             }
         ],
@@ -152,7 +169,8 @@ def _to_cut(clip: Clip, folder: Path) -> dict[str, Any]:
 
 
 def _filled(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value not in (None, "", {})}
+    """Without what says nothing: None, False, and what is empty but a list."""
+    return {key: value for key, value in values.items() if value not in (None, "", {}) and value is not False}
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -261,16 +279,19 @@ def _to_clip(cut: dict[str, Any], folder: Path) -> Clip:
     custom = said[0].get("custom") or {}
     rate = int(recording["sampling_rate"])
     texts = [s["text"] for s in said if s.get("text")]
-    durations = custom.get("durations")
+    durations, seconds, notes = (custom.get(name) for name in ("durations", "phoneme_seconds", "notes"))
     return Clip(
         id=cut["id"],
         audio=folder / recording["sources"][0]["source"],
         text=" ".join(texts) if texts else None,
         speaker=said[0].get("speaker") or "",
         language=said[0].get("language") or "",
-        phonemes=custom.get("phonemes"),
+        gender=said[0].get("gender") or "",
         durations=None if durations is None else tuple(durations),
-        frame_rate=custom.get("frame_rate"),
+        phoneme_seconds=None if seconds is None else tuple(seconds),
+        notes=None if notes is None else tuple(Note(**note) for note in notes),
+        more=custom.get("more", {}),
+        **{name: custom[name] for name in _PLAIN if name in custom},
         arrays={name: folder / path for name, path in own.get("arrays", {}).items()},
         start=round(cut["start"] * rate),
         samples=round(cut["duration"] * rate),

@@ -12,18 +12,29 @@ A model is loaded when the object is made, and once.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from aoide.audio.resample import resample
-from aoide.config import UserError, require
+from aoide.config import UserError, near, require
 from aoide.external.weights import pretrained
 
 RATE = 16000  # Hz
 Backend = Literal["faster-whisper", "transformers"]
 _WINDOW = 30.0  # seconds that the network hears at once
+
+
+class Heard(NamedTuple):
+    """What was heard in one clip."""
+
+    text: str
+    language: str  # two letters
+    confidence: float  # probability of the language
+    log_probability: float  # mean over the tokens; below -1 the text is a guess
+    no_speech: float  # probability that nobody speaks
 
 
 class Whisper:
@@ -81,6 +92,62 @@ class Whisper:
             return self._transformers(heard, language)
         segments, _ = self._model.transcribe(heard, language=language, beam_size=self.beams)
         return " ".join(segment.text.strip() for segment in segments)
+
+    def listen(self, clips: Sequence[np.ndarray], sample_rate: int = RATE, language: str | None = None) -> list[Heard]:
+        """What was said in several clips at once, in which language, and how sure that is; by faster-whisper.
+
+        One pass, without the second tries at higher temperatures of `transcribe`: what it is unsure of says so.
+
+        Args:
+            clips: each (samples,) mono, at most 30 s.
+            language: as in `transcribe`.
+
+        Raises:
+            UserError: the model is loaded by transformers, or does not know the language.
+        """
+        if self.backend != "faster-whisper":
+            raise UserError(f"Whisper {self.name}: needs a folder of CTranslate2 with model.bin, or a size")
+        assert all(len(clip) <= _WINDOW * sample_rate + 1 for clip in clips), "Whisper hears 30 s at once"
+        if not clips:
+            return []
+        from faster_whisper.audio import pad_or_trim
+
+        spectra = [self._model.feature_extractor(resample(clip, sample_rate, RATE)) for clip in clips]
+        encoded = self._model.encode(np.stack([pad_or_trim(spectrum) for spectrum in spectra]))
+        spoken = self._languages(encoded, len(clips), language)
+        tokenizers = {name: self._tokenizer(name) for name, _ in spoken}
+        found = self._model.model.generate(
+            encoded,
+            [self._model.get_prompt(tokenizers[name], [], without_timestamps=True) for name, _ in spoken],
+            beam_size=self.beams,
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        heard = []
+        for result, (name, confidence) in zip(found, spoken, strict=True):
+            text = " ".join(tokenizers[name].decode(result.sequences_ids[0]).split())
+            heard.append(Heard(text, name, confidence, float(result.scores[0]), float(result.no_speech_prob)))
+        return heard
+
+    def _languages(self, encoded: Any, clips: int, wanted: str | None) -> list[tuple[str, float]]:
+        """(language, its probability) of each clip; a model of English alone knows no other."""
+        if not self._model.model.is_multilingual:
+            if wanted not in (None, "en"):
+                raise UserError(f"Whisper {self.name} knows English alone, not {wanted!r}")
+            return [("en", 1.0)] * clips
+        probable = [
+            {token[2:-2]: float(p) for token, p in ranked} for ranked in self._model.model.detect_language(encoded)
+        ]
+        if wanted is not None and wanted not in probable[0]:
+            raise UserError(f"Whisper {self.name} knows no language {wanted!r};{near(wanted, probable[0])}")
+        best = [wanted or max(by_language, key=lambda name: by_language[name]) for by_language in probable]
+        return [(name, by_language[name]) for name, by_language in zip(best, probable, strict=True)]
+
+    def _tokenizer(self, language: str) -> Any:
+        from faster_whisper.tokenizer import Tokenizer
+
+        multilingual = self._model.model.is_multilingual
+        return Tokenizer(self._model.hf_tokenizer, multilingual, task="transcribe", language=language)
 
     def _transformers(self, samples: np.ndarray, language: str | None) -> str:
         import torch

@@ -413,7 +413,7 @@ class Objective:
         return self._losses(batch, generator)
 
     def _losses(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
-        target, upto = batch[self.config.target], self.config.upto or len(self._alphas)
+        target, upto = self._to_space(batch[self.config.target]), self.config.upto or len(self._alphas)
         step = torch.randint(0, upto, (len(target),), generator=generator, device=target.device)
         return self.losses(batch, step, torch.randn(target.shape, generator=generator, device=target.device))
 

@@ -174,7 +174,7 @@ class Objective:
         return self._losses(batch, generator)
 
     def _losses(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
-        target = batch[self.config.target]
+        target = self._to_space(batch[self.config.target])
         if self.config.times == "uniform":
             time = torch.rand(len(target), generator=generator, device=target.device)
         else:

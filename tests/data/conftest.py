@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+from aoide.config import UserError
+from aoide.data import corpora
+from aoide.data.clips import Clip, Limits, Refused, check
 
 RATE = 16000
 
@@ -70,3 +76,69 @@ def hostile(tmp_path: Path) -> Path:
     save(root / "bad-bytes.wav", voice(1.0, seed=12), text=None)
     (root / "bad-bytes.lab").write_bytes(b"caf\xe9")
     return root
+
+
+def beep(path: Path, seconds: float = 0.3, rate: int = RATE) -> Path:
+    """Writes a short sound, another one for every path: what is there twice is refused."""
+    save(path, voice(seconds, rate, seed=sum(str(path).encode()) % 1000 + len(str(path))), rate, text=None)
+    return path
+
+
+def put(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return path
+
+
+def heard(name: str, root: Path, **options: object) -> tuple[dict[str, Clip], dict[str, str]]:
+    """What `aoide prepare NAME` takes of a corpus, by id, and why it refuses the rest."""
+    corpus = corpora.find(name)
+    limits = Limits(text=getattr(corpus, "TEXT", True))
+    taken, refused = {}, {}
+    for item in corpus.clips(root, **options):
+        checked = check(item, limits) if isinstance(item, Clip) else item
+        if isinstance(checked, Refused):
+            refused[checked.id] = checked.reason
+        else:
+            taken[checked[0].id] = checked[0]
+    if "output" not in options:
+        _spoil(corpus.clips, root, options)
+    return taken, refused
+
+
+def _spoil(clips: Callable[..., Iterator[object]], root: Path, options: dict[str, object]) -> None:
+    """Whatever an annotation holds, a corpus says what is wrong, of a clip or of all: nothing else is ever raised."""
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and path.suffix not in corpora.AUDIO_ENDINGS:
+            content = path.read_bytes()
+            for broken in (b"", b"\xff\x00caf\xe9", b"[1, 2]\n", content[: len(content) // 2], b"a|b\tc,d " + content):
+                path.write_bytes(broken)
+                with suppress(UserError):
+                    list(clips(root, **options))
+            path.write_bytes(content)
+
+
+def textgrid(**tiers: list[tuple[float, float, str]]) -> str:
+    """A TextGrid as Praat writes it."""
+    end = max(label[1] for tier in tiers.values() for label in tier)
+    lines = [
+        'File type = "ooTextFile"',
+        'Object class = "TextGrid"',
+        "",
+        "xmin = 0",
+        f"xmax = {end}",
+        "tiers? <exists>",
+    ]
+    lines += [f"size = {len(tiers)}", "item []:"]
+    for number, (name, labels) in enumerate(tiers.items(), 1):
+        lines += [
+            f"    item [{number}]:",
+            '        class = "IntervalTier"',
+            f'        name = "{name}"',
+            "        xmin = 0",
+        ]
+        lines += [f"        xmax = {end}", f"        intervals: size = {len(labels)}"]
+        for place, (start, stop, symbol) in enumerate(labels, 1):
+            lines += [f"        intervals [{place}]:", f"            xmin = {start}", f"            xmax = {stop}"]
+            lines += [f'            text = "{symbol}"']
+    return "\n".join(lines) + "\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aoide.data.clips import Clip, Limits, Refused, check, fingerprint
+from aoide.data.clips import Clip, Limits, Note, Refused, check, divide, fingerprint
 from tests.data.conftest import RATE, save, voice
 
 
@@ -82,6 +82,53 @@ def test_a_stretch_of_a_long_file(tmp_path: Path) -> None:
     assert not isinstance(checked, Refused) and checked[0].seconds == 1.0
     beyond = Clip(id="x", audio=tmp_path / "x.wav", text="Words.", start=40000, samples=16000)
     assert "ends too early" in check(beyond, Limits()).reason
+
+
+def test_a_span_in_seconds_becomes_samples(tmp_path: Path) -> None:
+    save(tmp_path / "x.wav", voice(40.0))
+    checked = check(Clip(id="x", audio=tmp_path / "x.wav", text="Words.", span=(1.5, 2.25)), Limits())
+    assert not isinstance(checked, Refused), "only the span must be short enough, not its file"
+    clip, _ = checked
+    assert (clip.start, clip.samples, clip.span) == (24000, 12000, None)
+    assert look(tmp_path / "x.wav", span=(39.0, 40.1)) == "", "annotators round"
+    assert "ends too early" in look(tmp_path / "x.wav", span=(39.0, 41.0))
+    assert "40.0 s is longer" in look(tmp_path / "x.wav", span=(0.0, 40.0))
+    assert "shorter" in look(tmp_path / "x.wav", span=(3.0, 2.0))
+
+
+def test_texts_that_nobody_can_say(tmp_path: Path) -> None:
+    save(tmp_path / "x.wav", voice(1.0))
+    assert look(tmp_path / "x.wav", text="一二三四五六七八九十") == ""
+    assert "has 20 letters" in look(tmp_path / "x.wav", text="一二三四五六七八九十" * 2)
+    assert look(tmp_path / "x.wav", text="thirty letters are not too many") == ""
+    assert "more than one can say" in look(tmp_path / "x.wav", text="thirty letters are not too many, but forty are")
+    assert look(tmp_path / "x.wav", text="the caption of a sound may be as long as it likes", caption=True) == ""
+
+
+def test_phonemes_and_notes_must_fit(tmp_path: Path) -> None:
+    save(tmp_path / "x.wav", voice(1.0))
+    assert look(tmp_path / "x.wav", text=None, phonemes="a b", phoneme_seconds=(0.5, 0.6)) == "", (
+        "it needs no text then"
+    )
+    assert look(tmp_path / "x.wav", phonemes="a b", phoneme_seconds=(0.5,)) == "has 2 phonemes, and times for 1"
+    assert "end at 1.4 s, the sound at 1.0 s" in look(tmp_path / "x.wav", phonemes="a b", phoneme_seconds=(0.5, 0.9))
+    assert "end at 2.0 s" in look(tmp_path / "x.wav", notes=(Note(60, 0.0, 2.0),))
+    assert "less than no time" in look(tmp_path / "x.wav", phonemes="a b", phoneme_seconds=(0.5, -0.1))
+
+
+def test_long_recordings_are_cut_where_it_is_quiet(tmp_path: Path) -> None:
+    sound = np.concatenate([np.zeros(8000), voice(3.0), np.zeros(4000), voice(4.0, seed=1), np.zeros(32000)])
+    save(tmp_path / "x.wav", sound.astype(np.float32), text=None)
+    clip = Clip(id="x", audio=tmp_path / "x.wav", divisible=True)
+    limits = Limits(max_seconds=5.0, text=False)
+    first, second = divide(clip, limits)
+    assert first.id == "x-001" and second.id == "x-002" and first.span is not None and second.span is not None
+    assert 0.2 < first.span[0] < 0.5 and 3.4 < first.span[1] < 3.8, "in the rest between the two"
+    assert first.span[1] <= second.span[0] and second.span[1] - second.span[0] < 8.0 and second.span[1] <= 9.75
+    assert not any(isinstance(check(part, limits), Refused) for part in (first, second))
+    assert divide(clip, Limits()) == [clip]
+    (tmp_path / "x.wav").write_text("no sound")
+    assert divide(clip, limits) == [clip]
 
 
 def test_limits_are_checked() -> None:

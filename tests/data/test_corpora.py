@@ -15,6 +15,8 @@ from aoide.data.clips import Clip, Refused
 from aoide.data.corpora import asterisk, folder, ljspeech
 from tests.data.conftest import save, voice
 
+SOUNDS = "usr/share/asterisk/sounds/en_US_f_Allison"
+
 
 def sorted_out(found: object) -> tuple[dict[str, Clip], dict[str, str]]:
     """Clips by id, and reasons by id."""
@@ -23,12 +25,25 @@ def sorted_out(found: object) -> tuple[dict[str, Clip], dict[str, str]]:
 
 
 def test_every_corpus_explains_itself() -> None:
-    assert {"asterisk", "folder", "ljspeech", "taught"} <= set(corpora.names())
+    wanted = "asterisk audiocaps csd emilia fillets folder gcin gtsinger hedgewars hifitts kiritan kising klettres "
+    wanted += "librilight libritts ljspeech m4singer mls named nus48e opencpop opensfx opensinger opera pjs popbutfy "
+    wanted += "popcs svcc taught tuxpaint vctk vocalset"
+    assert set(wanted.split()) <= set(corpora.names())
     for name in corpora.names():
         module = corpora.find(name)
         assert module.__doc__ and callable(module.clips)
         for word in ("Licence", "Size") if name != "folder" else ("licence", "Size"):
             assert word in module.__doc__, f"{name} does not state its {word.lower()}"
+
+
+@pytest.mark.parametrize("name", sorted(set(corpora.names()) - {"folder", "taught", "wild"}))
+def test_a_wrong_root_says_what_is_expected_and_what_is_there(name: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "photos").mkdir()
+    options = {"output": tmp_path / "out"} if name == "opensfx" else {}
+    with pytest.raises(UserError, match=r"expected .*; found notes.txt, photos/"):
+        list(corpora.find(name).clips(tmp_path, **options))
+    assert not (tmp_path / "out").exists()
 
 
 def test_corpora_are_light_to_import() -> None:
@@ -100,6 +115,16 @@ def test_folder_errors(tmp_path: Path) -> None:
         list(folder.clips(tmp_path))
 
 
+def test_asterisk_in_french(tmp_path: Path) -> None:
+    table = tmp_path / "usr/share/doc/asterisk-core-sounds-fr/core-sounds-fr.txt.gz"
+    table.parent.mkdir(parents=True)
+    table.write_bytes(gzip.compress("activated: activé\n".encode()))
+    write_g722(tmp_path / "usr/share/asterisk/sounds/fr_CA_f_June/activated.g722", voice(0.5))
+    clips, refused = sorted_out(asterisk.clips(tmp_path, language="fr"))
+    assert not refused and (clips["activated"].text, clips["activated"].speaker) == ("activé", "june")
+    assert (clips["activated"].language, clips["activated"].gender) == ("fr", "female")
+
+
 def test_ljspeech(tmp_path: Path) -> None:
     inner = tmp_path / "LJSpeech-1.1"
     for i in (1, 2, 3):
@@ -140,11 +165,11 @@ def prompts(tmp_path: Path) -> Path:
         "silence/1: (1 second of silence)",
         "pls-try-call-later: Please try later.",
     ]
-    transcript = root / "text" / asterisk.TRANSCRIPT
+    transcript = root / "text" / asterisk.TRANSCRIPT.format("en")
     transcript.parent.mkdir(parents=True)
     transcript.write_bytes(gzip.compress("\n".join(lines).encode()))
     for i, name in enumerate(("activated", "digits/1", "at-tone", "beep", "silence/1", "unlisted")):
-        write_g722(root / asterisk.SOUNDS / f"{name}.g722", voice(0.6 + 0.1 * i, seed=i))
+        write_g722(root / SOUNDS / f"{name}.g722", voice(0.6 + 0.1 * i, seed=i))
     return root
 
 
@@ -158,7 +183,7 @@ def test_asterisk(prompts: Path) -> None:
     }
     assert refused["beep"] == "not speech: [this is a simple beep tone]"
     assert "not speech" in refused["silence/1"] and "there is no" in refused["pls-try-call-later"]
-    with pytest.raises(UserError, match="Debian package asterisk-core-sounds-en there"):
+    with pytest.raises(UserError, match="unpack the Debian package asterisk-core-sounds-en there"):
         list(asterisk.clips(prompts / "usr"))
     with pytest.raises(UserError, match="asterisk-core-sounds-en-g722 there"):
         list(asterisk.clips(prompts / "text"))

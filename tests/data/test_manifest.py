@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from aoide.config import UserError
-from aoide.data.clips import Clip, Limits, check
+from aoide.data.clips import Clip, Limits, Note, check
 from aoide.data.manifest import CUTS, INDEX, Manifest, stable_hash, writing
 from tests.data.conftest import save, voice
 
@@ -52,6 +52,33 @@ def test_what_goes_in_comes_out(tmp_path: Path, count: int) -> None:
     assert manifest.hashes[0] == stable_hash("clip-0000")
     with pytest.raises(IndexError):
         manifest[count]
+
+
+def test_what_singing_needs_comes_out(tmp_path: Path) -> None:
+    sung = replace(
+        some(tmp_path, 1)[0],
+        text=None,
+        phonemes="n i SP",
+        phoneme_set="opencpop",
+        phoneme_seconds=(0.1, 0.5, 0.4),
+        notes=(Note(60, 0.1, 0.6, "ni"), Note(62.5, 0.6, 0.9, "", True)),
+        gender="female",
+        style="singing",
+        technique="breathy",
+        song="2001",
+        more={"split": "test", "captions": ["a"]},
+    )
+    captioned = replace(some(tmp_path, 1)[0], id="b", text="A dog barks.", caption=True, notes=())
+    with writing(tmp_path) as writer:
+        writer.add(sung)
+        writer.add(captioned)
+    manifest = Manifest(tmp_path)
+    assert [manifest[0], manifest[1]] == [sung, captioned]
+    said = json.loads(gzip.decompress((tmp_path / CUTS).read_bytes()).splitlines()[0])["supervisions"][0]
+    assert said["gender"] == "female" and said["custom"]["notes"] == [
+        {"midi": 60, "start": 0.1, "end": 0.6, "lyric": "ni"},
+        {"midi": 62.5, "start": 0.6, "end": 0.9, "slur": True},
+    ]
 
 
 def test_the_hash_never_changes() -> None:
@@ -126,7 +153,7 @@ def test_lhotse_reads_it_and_its_sound(tmp_path: Path) -> None:
     ]
     with writing(tmp_path) as writer:
         for clip, _ in checked:
-            writer.add(replace(clip, phonemes="wˈɜɹdz", durations=(1, 2), frame_rate=80.0))
+            writer.add(replace(clip, phonemes="wˈɜɹdz", durations=(1, 2), frame_rate=80.0, notes=(Note(60, 0, 1),)))
     cuts = list(lhotse.CutSet.from_file(tmp_path / CUTS).with_recording_path_prefix(tmp_path))
     assert [type(cut).__name__ for cut in cuts] == ["MonoCut", "MultiCut"]
     for cut, (clip, _) in zip(cuts, checked, strict=True):
@@ -135,7 +162,7 @@ def test_lhotse_reads_it_and_its_sound(tmp_path: Path) -> None:
         assert audio.shape == (clip.channels, clip.samples)
         [said] = cut.supervisions
         assert (said.text, said.speaker, said.language, said.phonemes) == ("Words.", "anna", "en", "wˈɜɹdz")
-        assert cut.content == clip.content
+        assert cut.content == clip.content and said.notes == [{"midi": 60, "start": 0, "end": 1}]
 
 
 @pytest.mark.parametrize("name", ["theirs.jsonl", "theirs.jsonl.gz"])

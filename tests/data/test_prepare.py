@@ -15,7 +15,7 @@ from aoide.audio import io
 from aoide.commands import prepare
 from aoide.config import UserError
 from aoide.data.manifest import CUTS, Manifest
-from tests.data.conftest import save, voice
+from tests.data.conftest import beep, put, save, voice
 from tests.data.test_corpora import prompts  # noqa: F401  (a fixture)
 
 
@@ -199,6 +199,42 @@ def test_clips_without_text(recordings: Path, tmp_path: Path) -> None:
         path.unlink()
     assert run("folder", "--root", recordings, "-o", tmp_path / "out", "--without-text") == 0
     assert summary(tmp_path / "out")["clips"] == 8
+
+
+def test_a_corpus_of_singing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Notes, styles and kinds of refusals are counted; a second run says the same."""
+    lines = [f"200100000{i}|啊|a|C4|0.5|0.5|0" for i in range(1, 5)] + ["2001000009|坏|h uai|C4|0.2|0.1|0"]
+    put(tmp_path / "opencpop" / "segments" / "transcriptions.txt", "\n".join(lines) + "\n")
+    for i in range(1, 4):
+        beep(tmp_path / "opencpop" / "segments" / "wavs" / f"200100000{i}.wav", 0.5)
+    words = ("opencpop", "--root", tmp_path / "opencpop", "-o", tmp_path / "out")
+    assert run(*words) == 0
+    printed = capsys.readouterr().out
+    assert "3 clips, 0.0 minutes, 3 with phonemes, 3 with notes" in printed
+    assert "languages  zh\n" in printed and "styles     singing\n" in printed
+    assert "refused    2 of 5: 1 its annotation cannot be read, 1 no such file" in printed
+    assert Manifest(tmp_path / "out")[0].notes is not None
+    assert run(*words) == 0 and capsys.readouterr().out == printed
+    assert run(*words[:2], tmp_path / "opencpop" / "segments" / "wavs", *words[3:]) == 2
+    assert "expected segments/transcriptions.txt" in capsys.readouterr().err
+
+
+def test_long_music_is_cut_and_needs_no_words(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "monophonic" / "chinese" / "fem_01" / "pos_1.wav", voice(7.0), text=None)
+    assert run("opera", "--root", tmp_path / "in", "-o", tmp_path / "out", "--max-seconds", 4) == 0
+    manifest = Manifest(tmp_path / "out")
+    clips = [manifest[i] for i in range(len(manifest))]
+    assert [clip.id for clip in clips] == [f"chinese/fem_01/pos_1-00{i}" for i in range(1, len(clips) + 1)]
+    assert len(clips) >= 2 and all(clip.seconds <= 4 for clip in clips)
+    assert all(a.start + a.samples <= b.start for a, b in zip(clips[:-1], clips[1:], strict=True))
+
+
+def test_captions_are_not_pronounced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    beep(tmp_path / "in" / "dark_woosh.wav")
+    assert run("named", "--root", tmp_path / "in", "-o", tmp_path / "out") == 0
+    clip = Manifest(tmp_path / "out")[0]
+    assert (clip.text, clip.caption, clip.phonemes) == ("dark woosh", True, None)
+    assert "no phonemes" not in capsys.readouterr().err
 
 
 def test_help_shows_the_corpus(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,17 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from aoide.config import UserError
 from aoide.data.clips import Clip, Refused
-from aoide.data.corpora import folder
+from aoide.data.corpora import _layout, folder
 
 
 def clips(root: Path) -> Iterator[Clip | Refused]:
     """All clips, in the order of the table."""
-    for place in (root / "LJSpeech-1.1", root):
-        if (place / "metadata.csv").is_file():
-            yield from folder.from_table(place / "metadata.csv", "LJ", "en")
-            return
-    raise UserError(
-        f"{root}: no LJSpeech-1.1/metadata.csv in it; get LJ Speech at https://keithito.com/LJ-Speech-Dataset/"
-    )
+    layout, get = "LJSpeech-1.1/metadata.csv and LJSpeech-1.1/wavs", "https://keithito.com/LJ-Speech-Dataset/"
+    base = _layout.find(root, "metadata.csv", layout=layout, get=get)
+    yield from folder.from_table(base / "metadata.csv", "LJ", "en")

@@ -16,8 +16,7 @@ Differs      Padding is silenced before convolutions, so a phrase sings alone as
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -28,22 +27,21 @@ from torch.nn import functional
 from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError, near
+from aoide.models.svs import _openvpi
 from aoide.nn import denoise
-from aoide.nn.attention import SelfAttention
 from aoide.nn.conv import Conv1d
 from aoide.nn.convnext import ConvNeXtBlock
-from aoide.nn.denoise import Denoiser, TimeEmbedding
+from aoide.nn.denoise import Denoiser
 from aoide.nn.lengths import token_of_frame
 from aoide.nn.official import adopt
+from aoide.nn.singing import Activation, Encoder, Positions, Sizes, Stretch
 from aoide.objectives import Batch, diffusion, flow
 from aoide.objectives.diffusion import Process
 from aoide.objectives.regression import masked_l1
 
 CURVES = {"loudness": 1 / 96, "breathiness": 1 / 96, "voicing": 1 / 96, "tension": 0.1, "key_shift": 1 / 12, "speed": 1}
 Curve = Literal["loudness", "breathiness", "voicing", "tension", "key_shift", "speed"]
-Positions = Literal["halves", "neighbours", "backwards", "forwards", "none"]
 TIME_SCALE = 1000  # of the time of a flow, for the denoiser
-MOST_TOKENS = 5000  # from which positions are counted backwards
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +81,7 @@ class Config:
     heads: int = 2
     layers: int = 4
     kernel: int = 3  # tokens that a block's convolution sees; odd
-    activation: Literal["gelu", "relu", "swish", "swiglu", "atanglu"] = "gelu"
+    activation: Activation = "gelu"
     dropout: float = 0.1
     positions: Positions = "halves"  # rotary positions, or a code that is added
     scaled: bool = True  # whether durations and curves come in numbers of about 1; older checkpoints have it false
@@ -114,91 +112,6 @@ class Output(NamedTuple):
 
 
 # ---------------------------------------------------------------------------------------------------------------- parts
-
-
-class Block(nn.Module):
-    """Pre-norm Transformer block whose second half is a convolution and a linear layer: (batch, tokens, dim)."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        dim, gated = config.dim, config.activation.endswith("glu")
-        rotary = config.positions if config.positions in ("halves", "neighbours") else None
-        self.activation, self.dropout, self.leaky = config.activation, config.dropout, config.leaky_padding
-        self.attention_norm = nn.LayerNorm(dim)
-        self.attention = SelfAttention(dim, config.heads, bias=False, rotary=rotary)  # type: ignore[arg-type]
-        self.conv_norm = nn.LayerNorm(dim)
-        self.expand = Conv1d(dim, (2 if gated else 1) * 4 * dim, config.kernel)
-        self.contract = nn.Linear(4 * dim, dim)
-        self.scale = config.kernel**-0.5
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        x = (x + self._drop(self.attention(self.attention_norm(x), mask))).masked_fill(~mask[..., None], 0.0)
-        y = self._activate(self.expand(self.conv_norm(x), None if self.leaky else mask) * self.scale)
-        return x + self._drop(self.contract(self._drop(y)))
-
-    def _drop(self, x: Tensor) -> Tensor:
-        return functional.dropout(x, self.dropout, self.training)
-
-    def _activate(self, x: Tensor) -> Tensor:
-        if self.activation.endswith("glu"):
-            value, gate = x.chunk(2, dim=-1)
-            return value * (functional.silu(gate) if self.activation == "swiglu" else gate.atan())
-        if self.activation == "gelu":
-            return functional.gelu(x)
-        return x.relu() if self.activation == "relu" else functional.silu(x)
-
-
-class Encoder(nn.Module):
-    """Embedded phonemes, and what else is known of each, through Transformer blocks: (batch, tokens, dim)."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.dim, self.positions, self.dropout = config.dim, config.positions, config.dropout
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(config.dim)
-
-    def forward(self, text: Tensor, more: Tensor, mask: Tensor) -> Tensor:
-        x = math.sqrt(self.dim) * text + more
-        if self.positions == "backwards":
-            x = math.sqrt(self.dim) * x
-        if self.positions in ("backwards", "forwards"):
-            x = x + self._code(x)
-        x = functional.dropout(x, self.dropout, self.training).masked_fill(~mask[..., None], 0.0)
-        for block in self.blocks:
-            x = block(x, mask).masked_fill(~mask[..., None], 0.0)
-        return self.norm(x).masked_fill(~mask[..., None], 0.0)
-
-    def _code(self, x: Tensor) -> Tensor:
-        """Sinusoids of the place: counted down from MOST_TOKENS with sines and cosines in turn, or up from 1 with the
-        sines first, as the two codes of the original have it.
-        """
-        tokens, half = torch.arange(x.shape[1], device=x.device), self.dim // 2
-        if self.positions == "forwards":
-            angles = (tokens + 1)[:, None] * torch.exp(
-                torch.arange(half, device=x.device) * (-math.log(10_000) / (half - 1))
-            )
-            return torch.cat([angles.sin(), angles.cos()], dim=-1).to(x.dtype)
-        rates = torch.exp(torch.arange(0, self.dim, 2, device=x.device) * (-math.log(10_000) / self.dim))
-        angles = (MOST_TOKENS - 1 - tokens)[:, None] * rates
-        return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2).to(x.dtype)
-
-
-class Stretch(nn.Module):
-    """Adds to each frame how far it is into its phoneme, and what a GRU makes of the frames so far."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.embed = TimeEmbedding(dim, nn.GELU())
-        self.gru = nn.GRU(dim, dim, batch_first=True)
-
-    def forward(self, x: Tensor, durations: Tensor, token: Tensor) -> Tensor:
-        """x (batch, frames, dim), durations (batch, tokens), token (batch, frames), which token a frame belongs to."""
-        known = token < durations.shape[1]
-        index = token.clamp(max=durations.shape[1] - 1)
-        before = (durations.cumsum(1) - durations).gather(1, index)
-        into = (torch.arange(x.shape[1], device=x.device) - before) / durations.gather(1, index).clamp(min=1)
-        x = x + self.embed((1000 * into * known).round())
-        return x + self.gru(x)[0]
 
 
 class FirstMel(nn.Module):
@@ -236,7 +149,7 @@ class Model(nn.Module):
         self.languages = nn.Embedding(config.languages + 1, dim, padding_idx=0) if config.languages else None
         self.speakers = nn.Embedding(config.speakers, dim) if config.speakers else None
         self.duration = nn.Linear(1, dim)
-        self.encoder = Encoder(config)
+        self.encoder = Encoder(Sizes.of(config))
         self.stretch = Stretch(dim) if config.stretch else None
         self.pitch = nn.Linear(1, dim)
         self.curves = nn.ModuleDict({curve: nn.Linear(1, dim) for curve in config.curves})
@@ -379,30 +292,43 @@ class Model(nn.Module):
         def call(x: Tensor, when: Tensor) -> Tensor:
             return self.denoiser(x, when, condition, frame_mask)
 
-        if self.config.method == "flow":
-            x = self._flow(call, first, start, steps, sampler or "euler")
-        else:
-            x = self._diffusion(call, first, start, steps, sampler or "ddim")
-        mel = self.denormalise(x)
+        mel = self.denormalise(sample(call, start, self.config, steps, sampler, first))
         return mel if frame_mask is None else mel.masked_fill(~frame_mask[..., None], self.config.mel.silence)
 
-    def _flow(self, call: flow.Velocity, first: Tensor | None, noise: Tensor, steps: int, solver: str) -> Tensor:
-        start = 0.0 if first is None else self.config.start
-        x = noise if first is None else flow.blend(first, noise, start)
-        return flow.integrate(lambda x, t: call(x, TIME_SCALE * t), x, flow.times(steps, start), solver)  # type: ignore[arg-type]
 
-    def _diffusion(self, call: diffusion.Network, first: Tensor | None, x: Tensor, steps: int, sampler: str) -> Tensor:
-        process = self.config.process
-        if sampler not in diffusion.SAMPLERS:
-            raise UserError(f"there is no sampler {sampler!r}{near(sampler, diffusion.SAMPLERS)}")
-        upto = len(process.alphas()) if first is None else self.config.depth
-        if first is not None:
-            x = process.blend(first, x, upto - 1)
-        if sampler in ("dpm_solver", "unipc"):
-            walk = process.between(steps, upto)
-        else:
-            walk = process.every(steps, upto, leave_first=sampler != "ddpm")
-        return diffusion.SAMPLERS[sampler](call, x, process, walk)
+def sample(
+    call: Callable[[Tensor, Tensor], Tensor],
+    noise: Tensor,
+    config: Any,
+    steps: int,
+    sampler: str | None,
+    first: Tensor | None = None,
+) -> Tensor:
+    """What a denoiser makes of noise; or of `first` with noise, from `config.start` (flow) or `depth` (diffusion) on.
+
+    Args:
+        call: (x, time or step as the denoiser wants it) -> prediction.
+        config: has `method` and `process`, and `start` and `depth` where there is a first.
+        sampler: see `Model.sing`.
+
+    Raises:
+        UserError: a sampler of another method, or more steps than were trained.
+    """
+    if config.method == "flow":
+        start = 0.0 if first is None else config.start
+        x = noise if first is None else flow.blend(first, noise, start)
+        solver: Any = sampler or "euler"
+        return flow.integrate(lambda x, time: call(x, TIME_SCALE * time), x, flow.times(steps, start), solver)
+    process, name = config.process, sampler or "ddim"
+    if name not in diffusion.SAMPLERS:
+        raise UserError(f"there is no sampler {name!r}{near(name, diffusion.SAMPLERS)}")
+    upto = len(process.alphas()) if first is None else config.depth
+    x = noise if first is None else process.blend(first, noise, upto - 1)
+    if name in ("dpm_solver", "unipc"):
+        walk = process.between(steps, upto)
+    else:
+        walk = process.every(steps, upto, leave_first=name != "ddpm")
+    return diffusion.SAMPLERS[name](call, x, process, walk)
 
 
 def _given(value: Tensor | None, name: str) -> Tensor:
@@ -473,7 +399,6 @@ def example(config: Config, batch: int = 2, generator: torch.Generator | None = 
 
 # ---------------------------------------------------------------------------------------------------- published weights
 
-_CURVES = {"energy": "loudness", "breathiness": "breathiness", "voicing": "voicing", "tension": "tension"}
 _SWITCHES = {"use_key_shift_embed": "key_shift", "use_speed_embed": "speed"}
 
 
@@ -487,21 +412,16 @@ def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Mod
         raise UserError(
             "this DiffSinger checkpoint has use_mix_ln: a normalisation that mixes singers is not known here"
         )
-    bare = {key.removeprefix("model."): value for key, value in state.items()}
-    bare = {key: value for key, value in bare.items() if not _is_constant(key)}
+    bare = _openvpi.constants_aside(state)
     settings = _settings(bare, config)
-    return adopt(Model(settings), _rename(bare, settings), "DiffSinger checkpoint")
-
-
-def _is_constant(key: str) -> bool:
-    """Whether a key holds what follows from the configuration: noise schedules, spans, position codes."""
-    parts = key.split(".")
-    return (parts[0] == "diffusion" and len(parts) == 2) or parts[-1] in ("inv_freq", "cached_freqs", "_float_tensor")
+    return adopt(
+        Model(settings), _openvpi.acoustic_keys(bare, settings.method, settings.denoiser), "DiffSinger checkpoint"
+    )
 
 
 def _settings(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Config:
     speakers, languages = state.get("fs2.spk_embed.weight"), state.get("fs2.lang_embed.weight")
-    curves = [ours for theirs, ours in _CURVES.items() if config.get(f"use_{theirs}_embed")]
+    curves = [ours for theirs, ours in _openvpi.CURVES.items() if config.get(f"use_{theirs}_embed")]
     curves += [ours for switch, ours in _SWITCHES.items() if config.get(switch)]
     shallow = config.get("shallow_diffusion_args", {}) if config.get("use_shallow_diffusion") else None
     mels = config.get("out_dims") or config["audio_num_mel_bins"]
@@ -518,17 +438,17 @@ def _settings(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Config:
         kernel=config["enc_ffn_kernel_size"],
         activation=config.get("ffn_act", "gelu"),
         dropout=config.get("dropout", 0.1),
-        positions=_positions(config),
+        positions=_openvpi.positions(config),
         scaled=bool(config.get("use_variance_scaling")),
         stretch=bool(config.get("use_stretch_embed")),
         curves=tuple(curves),  # type: ignore[arg-type]
         method="flow" if config.get("diffusion_type", "ddpm") == "reflow" else "diffusion",
-        process=official_process(config),
+        process=_openvpi.process(config),
         first=None if shallow is None else _first(shallow),
         start=config.get("T_start", 0.0),
         depth=config.get("K_step", config.get("timesteps", 1000)),
         leaky_padding=True,
-        denoiser=official_denoiser(config["backbone_type"], config["backbone_args"]),
+        denoiser=_openvpi.denoiser(config["backbone_type"], config["backbone_args"]),
     )
 
 
@@ -563,102 +483,3 @@ def _first(arguments: Mapping[str, Any]) -> First:
         kernel=sizes["kernel_size"],
         gradient=arguments["aux_decoder_grad"],
     )
-
-
-def _positions(config: Mapping[str, Any]) -> Positions:
-    if not config.get("use_pos_embed", True):
-        return "none"
-    if config.get("use_rope"):
-        return "neighbours" if config.get("rope_interleaved", True) else "halves"
-    return "backwards" if config.get("rel_pos") else "forwards"
-
-
-def official_process(config: Mapping[str, Any]) -> Process:
-    """openvpi's noise schedule."""
-    return Process(
-        schedule=config.get("schedule_type", "linear"),
-        steps=config.get("timesteps", 1000),
-        last=config.get("max_beta", 0.02),
-    )
-
-
-def official_denoiser(kind: str, sizes: Mapping[str, Any]) -> Denoiser:
-    """openvpi's backbone_type and backbone_args.
-
-    Raises:
-        UserError: a backbone that is not known here.
-    """
-    if kind not in denoise.NETWORKS:
-        raise UserError(f"this DiffSinger checkpoint has the backbone {kind}; known are {', '.join(denoise.NETWORKS)}")
-    return Denoiser(
-        kind=kind,  # type: ignore[arg-type]
-        channels=sizes["num_channels"],
-        layers=sizes["num_layers"],
-        cycle=sizes.get("dilation_cycle_length", 4),
-        kernel=sizes.get("kernel_size", 31),
-        expansion=sizes.get("expansion_factor", 1 if kind == "lynxnet2" else 2),
-        gate="arctan" if sizes.get("glu_type") == "atanglu" else "swish",
-        activation=(sizes.get("activation") or "PReLU").lower(),  # type: ignore[arg-type]
-        strong=bool(sizes.get("strong_cond")),
-        dropout=sizes.get("dropout_rate", 0.0),
-    )
-
-
-def official_encoder(state: Mapping[str, Tensor], ours: str) -> dict[str, Tensor]:
-    """The keys of openvpi's FastSpeech2Encoder -> those of `Encoder`, with `ours` before them."""
-    parts = {
-        "op.layer_norm1": "attention_norm",
-        "op.self_attn.in_proj": "attention.project",
-        "op.self_attn.out_proj": "attention.out",
-        "op.layer_norm2": "conv_norm",
-        "op.ffn.ffn_1": "expand",
-        "op.ffn.ffn_2": "contract",
-    }
-    renamed = {}
-    for key, value in state.items():
-        stem, _, kind = key.rpartition(".")
-        if stem.startswith("layers."):
-            _, layer, part = stem.split(".", 2)
-            kind = "weight" if kind == "in_proj_weight" else kind
-            part = "op.self_attn.in_proj" if part == "op.self_attn" else part
-            stem = f"blocks.{layer}.{parts.get(part, part)}"
-        renamed[f"{ours}{'norm' if stem == 'layer_norm' else stem}.{kind}"] = value
-    return renamed
-
-
-def official_part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """What stands under a prefix, without it."""
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-
-
-def _rename(state: Mapping[str, Tensor], settings: Config) -> dict[str, Tensor]:
-    velocity = "diffusion.velocity_fn." if settings.method == "flow" else "diffusion.denoise_fn."
-    names = {
-        "fs2.txt_embed": "embed",
-        "fs2.lang_embed": "languages",
-        "fs2.spk_embed": "speakers",
-        "fs2.dur_embed": "duration",
-        "fs2.pitch_embed": "pitch",
-        "fs2.stretch_embed.1": "stretch.embed.mlp.0",
-        "fs2.stretch_embed.3": "stretch.embed.mlp.2",
-        "fs2.stretch_embed_rnn": "stretch.gru",
-        "fs2.key_shift_embed": "curves.key_shift",
-        "fs2.speed_embed": "curves.speed",
-        "aux_decoder.decoder.inconv": "first.embed",
-        "aux_decoder.decoder.outconv": "first.out",
-    }
-    names |= {f"fs2.variance_embeds.{theirs}": f"curves.{ours}" for theirs, ours in _CURVES.items()}
-    blocks = {"dwconv": "depthwise", "norm": "norm", "pwconv1": "mlp.expand", "pwconv2": "mlp.contract"}
-    renamed = denoise.official(official_part(state, velocity), settings.denoiser, "denoiser.")
-    renamed |= official_encoder(official_part(state, "fs2.encoder."), "encoder.")
-    for key, value in state.items():
-        if key.startswith((velocity, "fs2.encoder.")):
-            continue
-        stem, _, kind = key.rpartition(".")
-        if stem.startswith("aux_decoder.decoder.conv."):
-            layer, _, part = stem.removeprefix("aux_decoder.decoder.conv.").partition(".")
-            stem, kind = (
-                (f"first.blocks.{layer}.{blocks[part]}", kind) if part else (f"first.blocks.{layer}.mlp", "scale")
-            )
-        renamed[f"{names.get(stem, stem)}.{kind}"] = value
-    return renamed

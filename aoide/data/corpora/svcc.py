@@ -1,0 +1,36 @@
+"""SVCC 2023: the targets of the Singing Voice Conversion Challenge, two singers and two speakers (Huang et al. 2023).
+
+Size      some 150 phrases of each, English, 24,000 Hz
+Licence   of the challenge, research only: read what comes with it
+Get it    https://github.com/lesterphillip/SVCC23_FastSVC/tree/main/egs/generate_dataset
+Layout    ROOT/Data/CDF1/10001.wav       ID: the target is heard singing, CD: only speaking; F woman, M man
+          ROOT/Data/IDM1/10001.wav       ROOT may also be the folder Data itself.
+Reads     singer, gender and style. There are no words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from aoide.data.clips import Clip, Refused
+from aoide.data.corpora import _layout
+
+TEXT = False
+
+
+def clips(root: Path) -> Iterator[Clip | Refused]:
+    """All phrases, sorted: CDF1/10001."""
+    layout = "Data/CDF1/10001.wav, Data/CDM1, Data/IDF1, Data/IDM1"
+    get = "https://github.com/lesterphillip/SVCC23_FastSVC"
+    base = _layout.find(root, "[CIS]*[FM][0-9]/*.wav", layout=layout, get=get)
+    for path in _layout.sounds(base, "[CIS]*[FM][0-9]/*.wav"):
+        singer = path.parent.name
+        yield Clip(
+            id=f"{singer}/{path.stem}",
+            audio=path,
+            speaker=singer,
+            language="en",
+            gender=_layout.gender(singer[-2]),
+            style="speech" if singer.startswith("CD") else "singing",
+        )

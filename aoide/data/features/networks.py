@@ -1,0 +1,185 @@
+"""What networks of somebody else hear in a sound: content features, speaker vectors, codes. Named in the recipe:
+
+    data:
+      networks:
+        content: [{name: whisper, source: whisper-medium}, {name: contentvec, layer: 9, projected: true}]
+        codes: [{name: encodec}]
+        speaker_vector: [{name: resemblyzer}]
+
+The features of several networks for one field stand side by side in the last dimension, each brought to the frames of
+the model by the nearest frame. One network's entry has its own frames and serves models of any rate. Codes are taken
+where the model has as many frames a second.
+Content features are kept in half precision, which is four digits, and rounded likewise where nothing is kept.
+
+    content    hubert, contentvec, wavlm, wav2vec2, w2v_bert, whisper (aoide/external/content.py)    (frames, dim)
+    speaker    resemblyzer, wespeaker, rawnet3, wavlm_speaker, wavlm_tdnn                            (dim,)
+    codec      encodec, mimi, xcodec2; codec/... of ours with `source`; the folder of a run          (frames, codebooks)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from aoide.config import UserError, near, require, to_dict
+from aoide.data import features
+from aoide.data.features import Network
+from aoide.data.sounds import Sounds
+
+CONTENT = ("hubert", "contentvec", "wavlm", "wav2vec2", "w2v_bert", "whisper")
+SPEAKERS = {
+    "resemblyzer": ("resemblyzer", "Resemblyzer"),
+    "wespeaker": ("wespeaker", "Wespeaker"),
+    "rawnet3": ("rawnet3", "Rawnet3"),
+    "wavlm_speaker": ("wavlm", "WavLMSpeaker"),
+    "wavlm_tdnn": ("wavlm", "WavLMTDNN"),
+}
+CODECS = ("encodec", "mimi", "xcodec2")
+FRAME_RATE = 50.0  # of all content encoders
+Kind = Literal["content", "speaker", "codec"]
+Heard = Callable[[np.ndarray], np.ndarray]
+
+
+class Feature:
+    """See `aoide.data.features.Feature`.
+
+    Raises:
+        UserError: a network that nobody knows, or networks that do not go together.
+    """
+
+    dear = True
+    fill = 0.0
+
+    def __init__(self, settings: features.Settings, name: str) -> None:
+        self._networks, self._clock = settings.of(name), settings.clock
+        kinds = {_kind(network) for network in self._networks}
+        if len(kinds) > 1:
+            raise UserError(f"data.networks.{name}: {', '.join(sorted(kinds))} networks do not make one field")
+        self._kind: Kind = kinds.pop()
+        if self._kind != "content" and len(self._networks) > 1:
+            raise UserError(f"data.networks.{name}: one {self._kind} makes a field, not {len(self._networks)}")
+        self.kind = name
+        self.per: Literal["frame", "clip"] = "clip" if self._kind == "speaker" else "frame"
+        self.key = {"version": 1, "networks": [{**to_dict(n), "weights": weights_of(n)} for n in self._networks]}
+        if self._kind == "content" and len(self._networks) > 1:
+            self.key["frame_rate"] = settings.clock.frame_rate  # what stands side by side is on common frames
+
+    def compute(self, sounds: Sounds) -> list[np.ndarray]:
+        found = [self._by_one(network, sounds) for network in self._networks]
+        if len(found) == 1:
+            return found[0]
+        counts = [len(x) // self._clock.hop for x in sounds.samples]
+        return [
+            np.concatenate(
+                [self._on_clock(rows, count, n) for rows, n in zip(clip, self._networks, strict=True)], axis=1
+            )
+            for clip, count in zip(zip(*found, strict=True), counts, strict=True)
+        ]
+
+    def _by_one(self, network: Network, sounds: Sounds) -> list[np.ndarray]:
+        hear, rate, _ = _open(network, sounds.device)
+        rows = [hear(samples) for samples in sounds.at(rate)]
+        if self._kind == "codec":
+            return [row.astype(np.int32) for row in rows]
+        return [row.astype(np.float16 if self._kind == "content" else np.float32) for row in rows]
+
+    def _on_clock(self, rows: np.ndarray, frames: int, network: Network) -> np.ndarray:
+        return features.align(rows, frames, FRAME_RATE / network.pool, self._clock.frame_rate)
+
+    def field(self, entry: np.ndarray, frames: int) -> np.ndarray:
+        if self.per == "clip":
+            return entry
+        network = self._networks[0]
+        if self._kind == "content":
+            return self._on_clock(entry, frames, network) if len(self._networks) == 1 else features.fit(entry, frames)
+        rate = _open(network, "cpu")[2]
+        if abs(rate - self._clock.frame_rate) > 1e-3:
+            raise UserError(
+                f"data.networks: {network.name} has {rate:g} frames of codes a second, the model "
+                f"{self._clock.frame_rate:g}; codes cannot be drawn out"
+            )
+        return features.fit(entry, frames)
+
+
+def weights_of(network: Network) -> str:
+    """A mark of local weights: names, sizes, and the ends of the files; other weights in the same place are seen."""
+    if network.source is None:
+        return ""
+    path = Path(network.source).expanduser()
+    if not path.exists():
+        return network.source
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            size = file.stat().st_size
+            digest.update(f"{file.name if file == path else file.relative_to(path)} {size}".encode())
+            with file.open("rb") as opened:
+                digest.update(opened.read(1 << 16))
+                opened.seek(max(0, size - (1 << 16)))
+                digest.update(opened.read())
+    return digest.hexdigest()
+
+
+def _kind(network: Network) -> Kind:
+    if network.name in CONTENT:
+        return "content"
+    if network.name in SPEAKERS:
+        return "speaker"
+    if network.name in CODECS or network.name.startswith("codec/") or Path(network.name).is_dir():
+        return "codec"
+    known = (*CONTENT, *SPEAKERS, *CODECS)
+    raise UserError(
+        f"data.networks: no network {network.name!r};"
+        + (near(network.name, known) or f" there are {', '.join(known)}, codec/... and folders of runs")
+    )
+
+
+@cache
+def _open(network: Network, device: str) -> tuple[Heard, int, float]:
+    """A network, loaded once per process: what it hears, its rate in Hz, and its frames per second.
+
+    Networks stand in layers beside and above this one and are asked for by name, only when somebody wants them.
+    """
+    require("torch", "torch")
+    kind = _kind(network)
+    if kind == "speaker":
+        file, cls = SPEAKERS[network.name]
+        speaker = getattr(require(f"aoide.external.{file}", "metrics"), cls)(network.source)
+        return lambda samples: np.asarray(speaker.embed(samples)).reshape(-1), speaker.rate, 0.0
+    if kind == "codec":
+        return _open_codec(network, device)
+    content = require("aoide.external.content", "models")
+    encoder = content.open(network.name, network.source, network.layer, network.projected, network.statistics, device)
+    return lambda samples: pooled(encoder.encode(samples), network.pool), 16000, encoder.frame_rate / network.pool
+
+
+def _open_codec(network: Network, device: str) -> tuple[Heard, int, float]:
+    import torch
+
+    if network.name in CODECS:
+        codec: Any = require("aoide.external", "models").codec(network.name, network.source)
+    else:
+        codec = require("aoide", "torch").load(network.name, network.source)
+    if not hasattr(codec, "encode") or not hasattr(codec, "codebooks"):
+        raise UserError(f"data.networks: {network.name} is not a codec")
+    codec = codec.to(device).eval()
+
+    def hear(samples: np.ndarray) -> np.ndarray:
+        whole = np.pad(samples, (0, -len(samples) % codec.hop or (codec.hop if not len(samples) else 0)))
+        with torch.inference_mode():
+            return codec.encode(torch.from_numpy(whole)[None].to(device))[0].cpu().numpy()
+
+    return hear, codec.sample_rate, codec.frame_rate
+
+
+def pooled(rows: np.ndarray, count: int) -> np.ndarray:
+    """The mean of each `count` rows, what is left over at the end included."""
+    if count == 1:
+        return rows
+    starts = np.arange(0, len(rows), count)
+    return np.add.reduceat(rows, starts) / np.minimum(count, len(rows) - starts)[:, None]
