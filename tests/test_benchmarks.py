@@ -37,6 +37,21 @@ def test_no_sentence_was_heard_in_training() -> None:
         assert [sentence for sentence in sentences if bare(sentence) in taught] == []
 
 
+def test_the_parity_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The largest difference of a pack and the largest share of a limit, which need not be of one output."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import parity
+
+    found = [("b/x", "wav", 0.5, 1.0), ("b/x", "wav", 0.1, 1.0), ("b/x", "loss", 0.3, 0.4), ("a/y", "codes", 0, 0)]
+    lines = [dict(zip(("pack", "output", "difference", "limit"), row, strict=True)) for row in found]
+    (tmp_path / "report.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    packs = parity.collect(tmp_path / "report.jsonl")
+    assert list(packs) == ["a/y", "b/x"]
+    assert packs["b/x"] == {"outputs": 2, "difference": 0.5, "share_of_limit": 0.75}
+    assert packs["a/y"]["share_of_limit"] == 0
+    assert "75.0%" in parity.table(packs)
+
+
 def test_ratios_are_taken_within_a_repeat(voice: ModuleType) -> None:
     """The machine is slow in the second repeat, for both; the ratio does not notice."""
     mine = [{"wall": 0.01, "cpu": 0.01}, {"wall": 0.08, "cpu": 0.01}, {"wall": 0.01, "cpu": 0.01}]

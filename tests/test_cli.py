@@ -241,12 +241,14 @@ def test_nothing_to_say(aoide, voice, text, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow  # 7 s
 def test_a_hundred_thousand_letters_without_a_stop(aoide, voice, tmp_path):
     outcome = aoide("say", "a" * 100_000, "--voice", voice, "-o", "x.wav")
     assert outcome[0] == 0 or refused(outcome)
     assert [path.name for path in tmp_path.iterdir()] == (["x.wav"] if outcome[0] == 0 else [])
 
 
+@pytest.mark.slow  # 3 s
 def test_a_hundred_thousand_characters_without_a_stop(aoide, voice, tmp_path):
     status, _, err = aoide("say", "word after word " * 6250, "--voice", voice, "-o", "x.wav", "--speed", "2")
     assert (status, err) == (0, "")

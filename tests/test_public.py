@@ -65,7 +65,7 @@ VERBS = {
         "--no-ema",
     ],  # fmt: skip
     "bench": ["WHAT", "NAME", "--threads", "--seconds", "--onnx", "--json"],
-    "decode": ["IN", "--output", "--codebooks", "--format", "--codec", "--weights", "--threads"],
+    "decode": ["IN", "--output", "--codebooks", "--format", "--vocoder", "--codec", "--weights", "--threads"],
     "encode": ["IN", "--output", "--codec", "--weights", "--threads"],
     "evaluate": [
         "REF GEN",

@@ -17,7 +17,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from aoide import config  # noqa: E402  (after the skip)
+from safetensors.torch import save_file  # noqa: E402  (after the skip)
+
+from aoide import config  # noqa: E402
 from aoide.audio.sound import Sound  # noqa: E402
 from aoide.data import clips, manifest  # noqa: E402
 from aoide.text import lexicon  # noqa: E402
@@ -65,6 +67,9 @@ def at_toy_width(full: Recipe, folder: Path) -> Recipe:
         model = replace(model, symbols=len(SYMBOLS) + 200)
     if type(objective).__name__ == "Config" and hasattr(objective, "critics"):
         objective = replace(objective, **toy.SMALL_CRITICS, warmup=0)
+    if getattr(objective, "stage", None) == "student":
+        save_file(full.module.Model(model).state_dict(), str(folder / "teacher.safetensors"))
+        model, objective = replace(model, distilled=True), replace(objective, teacher=folder / "teacher.safetensors")
     if full.kind == "speech":
         speak(full, model, folder / "data")
         changes = {"manifest": folder / "data", "workers": 0, "validation": 1, "min_seconds": 0.0}
@@ -139,7 +144,7 @@ GOOD = "model: {name: vocoder/vocos}\ndata: {kind: speech, manifest: data/x, seg
     ("text", "message"),
     [
         ("modle: {}\n", "modle: no such setting; did you mean model?"),
-        ("qqq: {}\n", "qqq: no such setting; a recipe has model, objective, data, optimiser, loop"),
+        ("qqq: {}\n", "qqq: no such setting; a recipe has model, objective, data, optimiser, loop, lora"),
         ("model: 3\n", "model: expects settings"),
         ("model: {dim: 3}\n", "model.name: expects the path of a model, such as tts/fastspeech2, got nothing"),
         (GOOD.replace("vocos", "vokos"), "model.name: no model 'vocoder/vokos'; did you mean vocoder/vocos"),

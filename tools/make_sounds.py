@@ -75,7 +75,10 @@ def prompts(unpacked: Path, language: str, out: Path) -> None:
         held += test
         name = f"{path.parent.name}-{path.stem}" if not path.parent.name.startswith(language) else path.stem
         target = out / ("test" if test else "train") / f"asterisk-{language}" / name
-        write(sound, target.with_suffix(".flac")) if test else pieces(sound, target)
+        if test:
+            write(sound, target.with_suffix(".flac"))
+        else:
+            pieces(sound, target)
 
 
 def pieces(sound: np.ndarray, target: Path) -> float:

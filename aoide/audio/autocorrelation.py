@@ -26,7 +26,7 @@ CHANGE = 0.14  # from voiced to unvoiced and back; JUMP and CHANGE hold for fram
 PEAKS = 6  # that a frame may choose from, the best ones
 _PERIODS = 3  # of the floor, in a window
 _BLOCK = 128  # frames that are transformed at a time: more leave the processor's cache
-_ENOUGH = 18000  # Hz: of a sound at twice this rate or more, the lower half of the spectrum is looked at
+_ENOUGH = 10000  # Hz: of a sound at twice this rate or more, the lower half of the spectrum is looked at
 _REACH = 16  # samples to both sides that a refined peak is interpolated from
 _STEP = 0.1  # samples between the values that the refined peak is found from
 

@@ -1,7 +1,8 @@
 """Make sound of codes that `aoide encode` wrote: aoide decode IN... -o DIR.
 
+aoide decode codes -o sounds
+aoide decode codes/speech.npz -o sounds --codebooks 8        the coarsest eight only
 aoide decode codes -o sounds --codec encodec
-aoide decode codes/speech.npz -o sounds --codec runs/codec-24k --codebooks 2        the coarsest two only
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from aoide.commands.encode import add_codec, each
+from aoide.commands._files import each, files
+from aoide.commands._open import add_codec, open_codec
 
 
 def parser(parser: argparse.ArgumentParser) -> None:
@@ -17,18 +19,20 @@ def parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder for the sounds")
     parser.add_argument("--codebooks", type=int, metavar="N", help="take the first N codebooks (default: all)")
     parser.add_argument("--format", choices=("wav", "flac"), default="wav", help="of the sounds (default: wav)")
+    parser.add_argument(
+        "--vocoder", metavar="NAME", help="for a codec of mels: another one of the package, or a folder"
+    )
     add_codec(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from aoide.audio import io
-    from aoide.commands._open import open_codec
     from aoide.generate.codec import Codes
-    from aoide.generate.gather import sounds
 
-    found = sounds(options.inputs, frozenset((".npz",)))
+    found = files(options.inputs, (".npz",))
     pairs = [(path, options.output / name.with_suffix(f".{options.format}")) for path, name in found]
-    codec = open_codec(options.codec, options.weights, threads=options.threads)
+    codec = open_codec(options.codec, options.weights, threads=options.threads, vocoder=options.vocoder)
+    codec.open_vocoder()  # so that a missing one is told once, before any file
 
     def work(path: Path, target: Path) -> None:
         codes = Codes.load(path)

@@ -122,9 +122,11 @@ def _columns(rows: list[tuple[str, ...]]) -> str:
 
 def table(report: Mapping[str, Any]) -> str:
     """The means as text: one row per metric, one column per system."""
+    from aoide.metrics.evaluation.measure import REFERENCE
     from aoide.plots.report import number
 
-    systems = list(dict.fromkeys(system for cells in report["summary"].values() for system in cells))
+    measured = {system for cells in report["summary"].values() for system in cells}
+    systems = [system for system in (REFERENCE, *report["systems"]) if system in measured]
     rows: list[tuple[str, ...]] = [("metric", "unit", "better", *systems)]
     for metric in report["metrics"]:
         cells = report["summary"][metric["name"]]

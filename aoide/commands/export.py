@@ -6,7 +6,7 @@ It holds the graph, its description and a model card whose gaps you fill in.
   aoide export runs/en-heart -o exported/en-heart --licence MIT
   aoide export runs/en-heart/checkpoints/best -o small --name en-heart --quantise
   aoide export runs/fastspeech2 --vocoder runs/vocos -o mine
-  aoide export runs/universal-24k -o exported/universal-24k --polish 8
+  aoide export runs/universal-24k -o exported/universal-24k --polish 10,16,2
 """
 
 from __future__ import annotations
@@ -45,11 +45,21 @@ def parser(parser: argparse.ArgumentParser) -> None:
         "--quantise", action="store_true", help="8-bit weights: a quarter of the size, a little less exact"
     )
     parser.add_argument(
-        "--polish", type=int, metavar="N", help="Griffin-Lim steps of a vocoder that has them (default: as trained)"
+        "--trainable", action="store_true", help="keep the weights too (in 8 bits), for aoide train --from FOLDER"
+    )
+    parser.add_argument(
+        "--polish",
+        type=_steps,
+        metavar="N[,L,N]",
+        help="Griffin-Lim steps of a vocoder that has them: of all, of the lower half, of all (default: as trained)",
     )
     parser.add_argument(
         "--no-ema", dest="ema", action="store_false", help="the weights of the last step instead of their average"
     )
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     from aoide.generate import export
     from aoide.text import frontend
     from aoide.text.phonemes import SYMBOLS
-    from aoide.train import checkpoint
+    from aoide.train import checkpoint, start
 
     frontend(options.language)  # an unknown language ends here
     if options.output.exists():
@@ -81,6 +91,8 @@ def run(options: argparse.Namespace) -> int:
     graph = export.speaking(module, model, vocoder, options.speaker)
     frames = model.config if vocoder is None else vocoder.config
     description = export.export_voice(graph, frames, about, options.output, options.quantise)
+    if options.trainable:
+        start.keep(options.output, recipe.name, model)
     size = (options.output / "voice.onnx").stat().st_size / 1e6
     print(
         f"{options.output}: {description.name}, {description.kind}, {size:.1f} MB; "
@@ -95,12 +107,8 @@ def _pack(task: str, module: Any, model: Any, recipe: Recipe, checkpoint: Path, 
     from aoide.generate import pack
 
     name = options.name or options.output.resolve().name
-    facts = _facts(model, recipe, checkpoint)
-    headings = ("Data", "Configuration", "Evaluation", "Licence", "Ethics")
-    known = {**facts, "Licence": options.licence}
-    sections = "\n".join(f"## {heading}\n\n{known.get(heading, 'Not stated.')}\n" for heading in headings)
-    about = {"name": name, "licence": options.licence, "summary": options.summary}
-    about["card"] = f"# {name}\n\n{options.summary}\n\n{sections}"
+    about: dict[str, Any] = {"name": name, "licence": options.licence, "summary": options.summary}
+    about["facts"] = _facts(model, recipe, checkpoint)
     if task == "vocoder":
         pack.export_vocoder(model, options.output, polish=options.polish, quantise=options.quantise, **about)
     else:
@@ -123,7 +131,7 @@ def _facts(model: Any, recipe: Recipe, folder: Path) -> dict[str, str]:
     data_settings = {"data": {"kind": recipe.kind, **to_dict(recipe.data)}}
     settings, data = (yaml.safe_dump(group, sort_keys=False) for group in (model_settings, data_settings))
     return {
-        "Data": "Say here whose speech this is, how much of it, and under which licence. The recipe says:\n\n"
+        "Data": "Say here whose sound this is, how much of it, and under which licence. The recipe says:\n\n"
         f"```yaml\n{data}```",
         "Configuration": f"`{recipe.name}`, {parameters:.2f} M parameters, checkpoint `{folder.name}`.\n\n"
         f"```yaml\n{settings}```",

@@ -38,12 +38,15 @@ def _list() -> None:
 
     spoken = {name: folder.read(voices.find(name)) for name in voices.names()}
     models = {name: _file(name).read_text("utf-8").partition("\n")[0].strip('"') for name in find.names()}
-    packed = {name: _line(name, kind) for kind in ("vocoder", "codec") for name in voices.names(kind)}
+    packed = {name: _line(name, kind) for kind in voices.KINDS[1:] for name in voices.names(kind)}
     width = max(map(len, [*spoken, *packed, *models]), default=0)
     print("voices (speak at once: aoide say --voice NAME)")
     for name, about in spoken.items():
         facts = f"{about.language}, {about.sample_rate / 1000:g} kHz, {about.licence}."
         print(f"  {name:{width}}  {facts} {about.summary}".rstrip())
+    print("\nsingers (aoide sing SONG --voice NAME)")
+    for name in voices.names("singer"):
+        print(f"  {name:{width}}  {packed.pop(name)}")
     print("\nvocoders and codecs (aoide resynth --vocoder NAME, aoide encode --codec NAME)")
     for name, line in packed.items():
         print(f"  {name:{width}}  {line}")

@@ -22,8 +22,8 @@ import sys
 import typing
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,6 @@ SUMMARY, FORMAT = "summary.json", 2  # what an older FORMAT prepared is prepared
 SHOWN = 10  # refusals that are printed; all are in the summary
 KINDS = 4  # kinds of reasons that are counted in the report
 NAMED = 3  # files that are named with a note
-CHUNK = 512  # clips that wait for a processor at a time
 
 
 def parser(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     summary = _finished(out, key)
     if summary is None:
         (out / SUMMARY).unlink(missing_ok=True)  # from here on what is in the folder is not complete
-        result = _listen(found, limits, options.jobs)
+        result = _listen(found, limits, options)
         _add_phonemes(result, speakable)
         if options.align is not None:
             _align(result, options.align)
@@ -73,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
             first = next(iter(result.refused), None)
             why = f"; the first is {first.path}: {first.reason}" if first else ""
             raise UserError(f"{root}: none of its {len(found)} clips can be used{why}")
-        _convert(result, out, options.jobs)
+        _convert(result, out, options)
         summary = _write(result, root, out, options.corpus, key)
     _show(summary, out)
     return 0
@@ -102,7 +101,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         metavar="VOICE",
         help="write down when each phoneme sounds, by comparing with a voice, such as en-heart, that says the same",
     )
-    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="processors to use (default: all)")
+    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="how many work at a time (default: all)")
+    from aoide.data import cluster
+
+    cluster.add_arguments(parser, default="threads")
 
 
 def _parse_rest(corpus: ModuleType, options: argparse.Namespace) -> argparse.Namespace:
@@ -228,10 +230,8 @@ class Result:
     notes: dict[str, list[str]]  # what is unusual but usable -> files
 
 
-def _listen(found: Sequence[Clip | Refused], limits: Limits, jobs: int) -> Result:
+def _listen(found: Sequence[Clip | Refused], limits: Limits, options: argparse.Namespace) -> Result:
     """Checks every clip, and that none is there twice; sorted by id."""
-    from tqdm import tqdm
-
     from aoide.data.clips import Refused, check, refuse
 
     result = Result([], [], defaultdict(list))
@@ -247,8 +247,7 @@ def _listen(found: Sequence[Clip | Refused], limits: Limits, jobs: int) -> Resul
             candidates[item.id] = item
     heard: dict[str, Clip] = {}
     ordered = [candidates[name] for name in sorted(candidates)]
-    checks = _in_parallel(lambda clip: check(clip, limits), ordered, jobs)
-    for checked in tqdm(checks, total=len(ordered), unit="clip", disable=None):
+    for checked in _in_parallel(partial(check, limits=limits), ordered, options):
         if isinstance(checked, Refused):
             result.refused.append(checked)
             continue
@@ -263,11 +262,14 @@ def _listen(found: Sequence[Clip | Refused], limits: Limits, jobs: int) -> Resul
     return result
 
 
-def _in_parallel(function: Callable[[Clip], Any], clips: Sequence[Clip], jobs: int) -> Iterator[Any]:
-    """`map` by threads, in order: decoding and hashing leave Python's lock. A pool alone would queue all at once."""
-    with ThreadPoolExecutor(jobs) as pool:
-        for begin in range(0, len(clips), CHUNK):
-            yield from pool.map(function, clips[begin : begin + CHUNK])
+def _in_parallel(function: Callable[[Clip], Any], clips: Sequence[Clip], options: argparse.Namespace) -> Iterator[Any]:
+    """Of every clip, in order, where the user wants it done; by default in threads: decoding leaves Python's lock."""
+    from aoide.data import cluster
+
+    place = cluster.chosen(options)
+    if place["on"] in ("ray", "slurm"):  # their workers stand in other folders
+        clips = [replace(clip, audio=clip.audio.absolute()) for clip in clips]
+    return cluster.run(function, clips, workers=options.jobs, name=lambda clip: str(clip.audio), unit="clip", **place)
 
 
 def _front_ends(found: Sequence[Clip | Refused], wanted: bool | None) -> dict[str, FrontEnd]:
@@ -342,19 +344,22 @@ def _align(result: Result, name: str) -> None:
         result.clips.append(replace(clip, durations=durations, frame_rate=aligner.frame_rate))
 
 
-def _convert(result: Result, out: Path, jobs: int) -> None:
+def _convert(result: Result, out: Path, options: argparse.Namespace) -> None:
     """Stores as FLAC in the manifest's folder what libsndfile cannot read: training reads each clip many times."""
     from aoide.audio import io
 
-    def stored(clip: Clip) -> Clip:
-        if io.native(clip.audio):
-            return clip
-        path = out / "audio" / f"{clip.id}.flac"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        io.write(path, io.read(clip.audio, clip.start, clip.samples))
-        return replace(clip, audio=path, start=0)
+    foreign = [clip for clip in result.clips if not io.native(clip.audio)]
+    stored = {clip.id: clip for clip in _in_parallel(partial(_store, out=out.absolute()), foreign, options)}
+    result.clips = [stored.get(clip.id, clip) for clip in result.clips]
 
-    result.clips = list(_in_parallel(stored, result.clips, jobs))
+
+def _store(clip: Clip, out: Path) -> Clip:
+    from aoide.audio import io
+
+    path = out / "audio" / f"{clip.id}.flac"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    io.write(path, io.read(clip.audio, clip.start, clip.samples))
+    return replace(clip, audio=path, start=0)
 
 
 def _write(result: Result, root: Path, out: Path, corpus: str, key: str) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from aoide.commands.encode import each
+from aoide.commands._files import each, files
+from aoide.commands._open import open_vocoder
 from aoide.config import UserError
 from aoide.voices import DEFAULT_VOCODER
 
@@ -35,10 +36,8 @@ def parser(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from aoide.audio import io
-    from aoide.commands._open import open_vocoder
-    from aoide.generate.gather import sounds
 
-    pairs = [(path, options.output / name.with_suffix(f".{options.format}")) for path, name in sounds(options.inputs)]
+    pairs = [(path, options.output / name.with_suffix(f".{options.format}")) for path, name in files(options.inputs)]
     vocoder = open_vocoder(options.vocoder, options.weights, threads=options.threads, seed=options.seed)
 
     def work(path: Path, target: Path) -> None:

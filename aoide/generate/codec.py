@@ -1,12 +1,13 @@
 """An exported codec: sound -> codes -> sound with onnxruntime and numpy, without torch, of any length.
 
-    codec = Codec("exported/mine")
+    codec = Codec("mel-24k")
     codes = codec.encode(Sound.load("in.wav"))      # Codes: (frames, codebooks), and how to read them
     codes.save("in.npz");  codec.decode(Codes.load("in.npz")).save("out.wav")
 
 Its folder: `codec.json` (what it is), `encoder.onnx`, `decoder.onnx`, `card.md`. The encoder takes audio (1, frames *
 hop) float32 and gives codes (1, frames, codebooks) int64, the decoder the other way round; -1 stands for codes of a
-codebook that is left out.
+codebook that is left out. A codec of mels reads and gives mel (1, frames, n * mels) in the place of audio, n frames of
+the mel side by side; numpy makes the mel of sound, and a vocoder of the package makes sound of the mel.
 """
 
 from __future__ import annotations
@@ -14,16 +15,21 @@ from __future__ import annotations
 import json
 import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from aoide.audio.mel_config import MelConfig
 from aoide.audio.sound import Sound
+from aoide.audio.spectrum import log_mel
 from aoide.config import UserError, write_aside
 from aoide.generate.chunks import in_chunks, in_rows
 from aoide.generate.packed import Packed, open_graph, read, tags
+from aoide.generate.vocoder import Vocoder
+from aoide.voices import DEFAULT_VOCODER
 
 FILE = "codec"
 PIECE = 4.0  # seconds that are worked on at a time
@@ -39,6 +45,8 @@ class Description(Packed):
     codebooks: int
     cardinality: int  # entries of a codebook
     context: int  # frames before and after a frame on which its codes, and its sound, depend
+    mel: MelConfig | None = None  # what a codec of mels reads and gives; None: it reads and gives sound
+    vocoder: str = ""  # which makes sound of the mel, by name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,31 +97,25 @@ class Codes:
             raise UserError(f"{path}: not codes that `aoide encode` wrote ({type(error).__name__})") from None
 
 
-class Codec:
-    """A codec that can be called.
+class AnyCodec(ABC):
+    """What codecs do alike, exported or of torch: sound of any length, piece by piece, to codes and back.
 
     Args:
-        folder: of an exported codec, or the name of one in the package.
+        description: what it is.
+        vocoder: the name or the folder of a vocoder for a codec of mels; None: the one that it names.
         threads: of one call.
-
-    Raises:
-        UserError: no such codec, or a broken one.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], threads: int = 1) -> None:
-        from aoide import voices
-
-        self.folder = voices.find(os.fspath(folder), kind=FILE)
-        self.description = of = read(Description, self.folder, FILE)
-        self._encoder, self._decoder = (
-            open_graph(self.folder / name, of.sha256.get(name, ""), threads)
-            for name in ("encoder.onnx", "decoder.onnx")
-        )
-        self.name, self.sample_rate, self.hop = of.name, of.sample_rate, of.hop
+    def __init__(self, description: Description, vocoder: str | None, threads: int) -> None:
+        self.description = of = description
+        self.name, self.sample_rate, self.hop, self.mel = of.name, of.sample_rate, of.hop, of.mel
         self.codebooks, self.cardinality = of.codebooks, of.cardinality
+        self._vocoder, self._threads = of.vocoder if vocoder is None else vocoder, threads
+        self._opened: Vocoder | None = None
 
     def __repr__(self) -> str:
-        return f"Codec({self.name}, {self.codebooks} codebooks, {self.frame_rate:g} frames/s, {self.sample_rate} Hz)"
+        about = f"{self.codebooks} codebooks, {self.frame_rate:g} frames/s, {self.sample_rate} Hz"
+        return f"{type(self).__name__}({self.name}, {about})"
 
     @property
     def frame_rate(self) -> float:
@@ -121,8 +123,26 @@ class Codec:
         return self.sample_rate / self.hop
 
     @property
+    @abstractmethod
     def card(self) -> str:
-        return (self.folder / "card.md").read_text("utf-8")
+        """The model card, Markdown."""
+
+    def open_vocoder(self) -> Vocoder | None:
+        """What makes sound of the mels, opened once; None for a codec that makes sound by itself.
+
+        Raises:
+            UserError: no such vocoder, one of another mel, or one where none is needed.
+        """
+        if self.mel is None:
+            if self._vocoder:
+                raise UserError(f"{self.name} makes sound by itself; leave the vocoder out")
+            return None
+        if self._opened is None:
+            found = Vocoder(self._vocoder or DEFAULT_VOCODER, self._threads)
+            if found.mel != self.mel:
+                raise UserError(f"{self.name} gives {self.mel}, but the vocoder {found.name} reads {found.mel}")
+            self._opened = found
+        return self._opened
 
     def tags(self) -> dict[str, str]:
         return tags(f"decoded by the codec {self.name}")
@@ -167,28 +187,78 @@ class Codec:
         if codebooks is not None and not 1 <= codebooks <= table.shape[1]:
             raise UserError(f"these codes have {table.shape[1]} codebooks; {codebooks} of them cannot be taken")
         kept = table[:, :codebooks]
-        size = round(PIECE * self.frame_rate)
-        return [kept[start : start + size] for start in range(0, len(kept), size)]
+        return [kept[start : start + self._size] for start in range(0, len(kept), self._size)]
 
     # ----------------------------------------------------------------------------------------------------------- stream
 
     def encode_stream(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """samples (samples,) in blocks of any length -> codes (frames, codebooks); silence fills the last frame."""
-        size = round(PIECE * self.frame_rate)
-        yield from in_chunks(in_rows(blocks, self.hop), self._codes, size, self.description.context)
+        yield from in_chunks(in_rows(blocks, self.hop), self._encoded, self._size, self.description.context)
 
     def decode_stream(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """codes (frames, codebooks) in pieces -> samples (samples,)."""
-        yield from in_chunks(pieces, self._sound, round(PIECE * self.frame_rate), self.description.context)
+        vocoder = self.open_vocoder()
+        made = in_chunks(pieces, self._decoded, self._size, self.description.context)
+        yield from made if vocoder is None else vocoder.stream(made)
 
-    def _codes(self, rows: np.ndarray) -> np.ndarray:
+    @property
+    def _size(self) -> int:
+        """Frames that are worked on at a time."""
+        return max(1, round(PIECE * self.frame_rate))
+
+    def _encoded(self, rows: np.ndarray) -> np.ndarray:
         if not np.isfinite(rows).all():
             raise UserError("the sound holds NaN or infinity")
-        padded = np.pad(rows, ((0, max(0, SHORTEST - len(rows))), (0, 0))).reshape(1, -1)
-        return self._encoder.run(["codes"], {"audio": padded})[0][0, : len(rows)].astype(np.int32)
+        return self._codes(rows)
 
-    def _sound(self, rows: np.ndarray) -> np.ndarray:
-        missing = self.codebooks - rows.shape[1]
+    @abstractmethod
+    def _codes(self, rows: np.ndarray) -> np.ndarray:
+        """rows (frames, hop) of samples -> codes (frames, codebooks) int32."""
+
+    @abstractmethod
+    def _decoded(self, codes: np.ndarray) -> np.ndarray:
+        """codes (frames, codebooks or fewer) -> samples (frames * hop,), or for a codec of mels a mel of as long."""
+
+
+class Codec(AnyCodec):
+    """A codec that can be called.
+
+    Args:
+        folder: of an exported codec, or the name of one in the package.
+        threads: of one call.
+        vocoder: see `AnyCodec`.
+
+    Raises:
+        UserError: no such codec, or a broken one.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], threads: int = 1, vocoder: str | None = None) -> None:
+        from aoide import voices
+
+        self.folder = voices.find(os.fspath(folder), kind=FILE)
+        super().__init__(read(Description, self.folder, FILE), vocoder, threads)
+        self._encoder, self._decoder = (
+            open_graph(self.folder / name, self.description.sha256.get(name, ""), threads)
+            for name in ("encoder.onnx", "decoder.onnx")
+        )
+        self._kind = "audio" if self.mel is None else "mel"  # what the graphs call it
+
+    @property
+    def card(self) -> str:
+        return (self.folder / "card.md").read_text("utf-8")
+
+    def _codes(self, rows: np.ndarray) -> np.ndarray:
+        frames = len(rows)
+        heard: np.ndarray
+        if self.mel is not None:
+            heard = log_mel(rows.ravel(), self.mel).reshape(1, frames, -1)
+        else:
+            heard = np.pad(rows, ((0, max(0, SHORTEST - frames)), (0, 0))).reshape(1, -1)
+        return self._encoder.run(["codes"], {self._kind: heard})[0][0, :frames].astype(np.int32)
+
+    def _decoded(self, codes: np.ndarray) -> np.ndarray:
+        missing = self.codebooks - codes.shape[1]
         if missing:  # the graph reads all codebooks; which ones are there is for the codes to say
-            rows = np.pad(rows, ((0, 0), (0, missing)), constant_values=-1)
-        return self._decoder.run(["audio"], {"codes": rows[None].astype(np.int64)})[0][0]
+            codes = np.pad(codes, ((0, 0), (0, missing)), constant_values=-1)
+        made = self._decoder.run([self._kind], {"codes": codes[None].astype(np.int64)})[0][0]
+        return made if self.mel is None else made.reshape(-1, self.mel.n_mels)

@@ -117,19 +117,31 @@ def export_voice(graph: nn.Module, frames: Any, about: About, target: Path, quan
 
 
 def to_onnx(
-    module: nn.Module, example: Sequence[Tensor], inputs: Sequence[str], outputs: Sequence[str], path: Path
+    module: nn.Module,
+    example: Sequence[Tensor],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    path: Path,
+    time: str | Sequence[str] = "tokens",
 ) -> None:
-    """Writes a module as one ONNX file; the first axis of all inputs is `batch`, the second of those that have one
-    `tokens`.
+    """Writes a module as one ONNX file whose inputs may be of any length.
+
+    The first axis of every input is the batch. The second, of those that have one, is the time: tokens, frames or
+    samples. Inputs whose time has the same name are equally long.
 
     Args:
-        example: one value for each input.
+        example: one value for each input; two items or more, so that the batch is left open.
         inputs, outputs: their names in the graph.
+        time: what the graph calls the second axis; one name for all inputs, or one for each.
+
+    Raises:
+        MissingExtra: onnx or onnxscript is not installed.
     """
     require("onnx", "export")
     require("onnxscript", "export")
-    batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
-    axes = [{0: batch, 1: tokens} if value.ndim > 1 else {0: batch} for value in example]
+    names = [time] * len(example) if isinstance(time, str) else list(time)
+    batch, times = torch.export.Dim("batch"), {name: torch.export.Dim(name) for name in names}
+    axes = [{0: batch, 1: times[name]} if v.ndim > 1 else {0: batch} for v, name in zip(example, names, strict=True)]
     with _silence(), torch.inference_mode():
         torch.onnx.export(
             module,
@@ -170,14 +182,12 @@ def _silence() -> Iterator[None]:
 
 
 def card(description: Description, facts: dict[str, str]) -> str:
-    """A model card with the eight headings of the Amphion paper; what is not known asks to be written."""
+    """The model card of a voice; what is not known asks to be written."""
     of = description
     known = {
         "Metadata": f"- Name: {of.name}\n- Language: {of.language}\n- Kind: {of.kind}, {of.sample_rate} Hz\n"
         f"- Made with: Aoide {of.aoide}\n- SHA-256 of the graph: `{of.sha256}`",
         "Data": "Not stated. Say here whose speech the voice learned from, how much of it, and under which licence.",
-        "Configuration": "Not stated.",
-        "Evaluation": "Not measured.",
         "Usage": "```python\nimport aoide\n\n"
         f'aoide.load("{of.name}").say("Any input becomes sound.").save("hello.wav")\n```',
         "Demo": f'`aoide say "Any input becomes sound." --voice {of.name} -o hello.wav`',
@@ -185,8 +195,16 @@ def card(description: Description, facts: dict[str, str]) -> str:
         "Ethics": "What this voice says is synthetic speech; Aoide writes that into the tags of every file. Do not "
         "make listeners believe that a real person spoke. Say here whether the speaker agreed to the voice.",
     }
-    sections = (f"## {heading}\n\n{facts.get(heading) or known[heading]}\n" for heading in CARD_HEADINGS)
-    return f"# {of.name}\n\n{of.summary}\n\n" + "\n".join(sections)
+    return headed(of.name, of.summary, {**known, **facts})
+
+
+def headed(name: str, summary: str, facts: dict[str, str]) -> str:
+    """A model card with the eight headings of the Amphion paper: heading -> Markdown; what is missing says so."""
+    missing = {"Evaluation": "Not measured."}
+    sections = (
+        f"## {heading}\n\n{facts.get(heading) or missing.get(heading, 'Not stated.')}\n" for heading in CARD_HEADINGS
+    )
+    return f"# {name}\n\n{summary}\n\n" + "\n".join(sections)
 
 
 def _examples(highest: int) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
@@ -222,7 +240,7 @@ def _describe(config: Any, kind: str, about: About, folder: Path) -> Description
         hop=frames.hop,
         n_fft=0 if kind == "waveform" else frames.n_fft,
         padding=getattr(frames, "padding", "center"),
-        polish=getattr(config, "polish", 0) if kind == "istft" else 0,
+        polish=() if kind != "istft" or not getattr(config, "polish", 0) else (config.polish,),
         symbols=about.symbols,
         summary=about.summary,
         licence=about.licence,

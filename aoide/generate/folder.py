@@ -46,7 +46,7 @@ class Description:
     hop: int  # samples between frames
     n_fft: int  # samples; 0 for kind "waveform"
     padding: Literal["center", "same"] = "center"  # where a frame stands, see synthesis.istft
-    polish: int = 0  # Griffin-Lim steps before the inverse STFT, for kind "istft"
+    polish: tuple[int, ...] = ()  # Griffin-Lim steps, for kind "istft": see synthesis.griffin_lim
     symbols: dict[str, int]  # phoneme -> token; 0 is the padding
     speed: float = 1.0  # what a speed of 1 means to this voice
     pitch: float = 0.0  # semitones, likewise
@@ -134,7 +134,7 @@ def read_card(folder: str | os.PathLike[str]) -> str:
 def write_description(folder: str | os.PathLike[str], description: Description) -> None:
     """Writes `voice.json`, aside and then renamed.
 
-    `polish` stands there only where it is not 0, so that an older Aoide reads what it can speak.
+    `polish` stands there only where there are steps, so that an older Aoide reads what it can speak.
     """
     data = to_dict(description)
     if not data["polish"]:

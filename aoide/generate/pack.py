@@ -5,13 +5,14 @@ The folder appears when it is proven: the graph gives what torch gives, to 1e-4,
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,10 +21,11 @@ from torch import Tensor, nn
 from aoide.config import UserError
 from aoide.generate import codec as codec_runtime
 from aoide.generate import vocoder as runtime
-from aoide.generate.export import TOLERANCE, to_onnx
-from aoide.generate.packed import open_graph, sum_of, write
+from aoide.generate.export import TOLERANCE, headed, to_onnx
+from aoide.generate.packed import Packed, open_graph, sum_of, write
 from aoide.generate.quantise import rounded, store_in_8_bits
 from aoide.nn.fold import fold
+from aoide.voices import DEFAULT_VOCODER
 
 LENGTHS = (37, 80)  # frames of the examples that prove a graph
 
@@ -50,6 +52,28 @@ class Waveform(nn.Module):
         return getattr(self.vocoder, "vocode", self.vocoder)(mel)
 
 
+class Sourced(nn.Module):
+    """mel, source -> audio (batch, samples): a vocoder that is given what is drawn, or runs through the sound."""
+
+    def __init__(self, vocoder: Any) -> None:
+        super().__init__()
+        self.vocoder = vocoder
+
+    def forward(self, mel: Tensor, source: Tensor) -> Tensor:
+        return self.vocoder(mel, source=source)
+
+
+class Filters(nn.Module):
+    """mel, f0 -> lh, theta, lr, phi (batch, frames, bins): a vocoder that filters pulses and noise in the spectrum."""
+
+    def __init__(self, vocoder: Any) -> None:
+        super().__init__()
+        self.vocoder = vocoder
+
+    def forward(self, mel: Tensor, f0: Tensor) -> tuple[Tensor, ...]:
+        return self.vocoder.filters(mel, f0).unbind(dim=2)
+
+
 def export_vocoder(
     model: Any,
     target: Path,
@@ -57,16 +81,16 @@ def export_vocoder(
     name: str,
     licence: str,
     summary: str = "",
-    card: str = "",
-    polish: int | None = None,
+    facts: Mapping[str, str] | None = None,
+    polish: Sequence[int] | None = None,
     quantise: bool = False,
 ) -> runtime.Description:
     """Writes the vocoder folder `target`.
 
     Args:
-        model: a trained vocoder of mels alone; folded and changed by this.
-        card: Markdown; empty writes one that asks to be filled in.
-        polish: Griffin-Lim steps of a spectrum; None: as the model was trained.
+        model: a trained vocoder that works in pieces; folded and changed by this.
+        facts: for the card: heading -> Markdown; what is not there asks to be written.
+        polish: Griffin-Lim steps of a spectrum, see `synthesis.griffin_lim`; None: as the model was trained.
         quantise: weights of 8 bits, stored so.
 
     Raises:
@@ -74,33 +98,42 @@ def export_vocoder(
         MissingExtra: onnx or onnxscript is not installed.
     """
     config = model.config
-    steps = getattr(config, "polish", 0) if polish is None else polish
-    spectral = hasattr(model, "spectrum") and getattr(config, "head", "istft") == "istft"
-    if not hasattr(config, "mel") or not hasattr(model, "context") or hasattr(model, "source"):
-        raise UserError(f"{type(model).__module__}: only vocoders that need a mel alone become a folder without torch")
-    plain: nn.Module = Spectrum(fold(model)) if spectral else Waveform(fold(model))
+    trained = getattr(config, "polish", 0)
+    steps = tuple(polish if polish is not None else [trained] if trained else [])
+    if any(steps) and (len(steps) % 2 == 0 or min(steps) < 0 or not steps[-1]):
+        raise UserError(
+            f"polish: steps of all, or of all, of the lower half, of all, the last above 0; not {list(steps)}"
+        )
+    if not hasattr(config, "mel") or not hasattr(model, "context"):
+        raise UserError(f"{type(model).__module__}: only vocoders that work in pieces become a folder without torch")
+    kind, plain = _graph(fold(model))
+    hop, n_fft = config.mel.hop, config.mel.n_fft
+    if kind != "waveform" and (n_fft % hop or kind == "filters" and hop % 2):
+        raise UserError(f"without torch n_fft is a multiple of the hop, and the hop even, not {n_fft} and {hop}")
     graph = (rounded(plain) if quantise else plain).eval()
-    kind = "istft" if spectral else "waveform"
-    with _aside(target) as folder:
+    source = getattr(model, "source_form", None)
+    with aside(target) as folder:
         path = folder / f"{runtime.FILE}.onnx"
-        examples = [(_mel(config.mel, frames),) for frames in LENGTHS]
-        to_onnx(graph, examples[-1], ["mel"], runtime.KINDS[kind], path)
-        prove(graph, path, ["mel"], runtime.KINDS[kind], examples)
+        examples = [_example(model, kind, frames) for frames in LENGTHS]
+        inputs = list(inspect.signature(plain.forward).parameters)
+        to_onnx(graph, examples[-1], inputs, runtime.KINDS[kind], path, time="frames")
+        prove(graph, path, inputs, runtime.KINDS[kind], examples)
         if quantise:
             store_in_8_bits(path)
-            prove(graph, path, ["mel"], runtime.KINDS[kind], examples)
+            prove(graph, path, inputs, runtime.KINDS[kind], examples)
         description = runtime.Description(
             name=name,
             summary=summary,
             licence=licence,
             sha256={path.name: sum_of(path)},
-            kind=kind,  # type: ignore[arg-type]
+            kind=kind,
             mel=config.mel,
             context=_context(model, steps),
-            polish=steps if spectral else 0,
+            polish=steps if kind == "istft" else (),
+            source=source,
         )
         write(description, folder, runtime.FILE)
-        (folder / "card.md").write_text(card or f"# {name}\n\n{summary}\n\nLicence: {licence}\n", "utf-8")
+        (folder / "card.md").write_text(_card(description, runtime.FILE, facts or {}), "utf-8")
     return description
 
 
@@ -112,7 +145,7 @@ def export_codec(
     name: str,
     licence: str,
     summary: str = "",
-    card: str = "",
+    facts: Mapping[str, str] | None = None,
     quantise: bool = False,
 ) -> codec_runtime.Description:
     """Writes the codec folder `target` of a model file that has `ExportedEncoder` and `ExportedDecoder`.
@@ -127,17 +160,25 @@ def export_codec(
             f"{module.__name__}: a codec without ExportedEncoder and ExportedDecoder cannot be exported yet"
         )
     random = torch.Generator().manual_seed(0)
-    sounds = [(0.1 * torch.randn(2, frames * model.hop, generator=random),) for frames in LENGTHS]
+    mel = getattr(model, "mel", None)
+    if mel is None:
+        kind = "audio"
+        sounds = [(0.1 * torch.randn(2, frames * model.hop, generator=random),) for frames in LENGTHS]
+    else:
+        kind = "mel"
+        stride = model.hop // mel.hop  # frames of the mel that are one of the codec stand side by side
+        sounds = [(_mel(mel, frames * stride).reshape(2, frames, -1),) for frames in LENGTHS]
     shape = (2, LENGTHS[0], model.codebooks)  # two items, so that the graph leaves their number open
     codes = [(torch.randint(model.cardinality, shape, generator=random),)]
-    with _aside(target) as folder:
+    with aside(target) as folder:
         parts = (
-            (module.ExportedEncoder(model), "encoder.onnx", "audio", "codes", sounds),
-            (module.ExportedDecoder(model), "decoder.onnx", "codes", "audio", codes),
+            (module.ExportedEncoder(model), "encoder.onnx", kind, "codes", sounds),
+            (module.ExportedDecoder(model), "decoder.onnx", "codes", kind, codes),
         )
         for plain, file, takes, gives, examples in parts:
             graph = (rounded(plain) if quantise else plain).eval()
-            to_onnx(graph, examples[-1], [takes], [gives], folder / file)
+            time = "samples" if takes == "audio" else "frames"
+            to_onnx(graph, examples[-1], [takes], [gives], folder / file, time)
             prove(graph, folder / file, [takes], (gives,), examples)
             if quantise:
                 store_in_8_bits(folder / file)
@@ -152,10 +193,32 @@ def export_codec(
             codebooks=model.codebooks,
             cardinality=model.cardinality,
             context=model.context,
+            mel=mel,
+            vocoder=DEFAULT_VOCODER if mel is not None else "",
         )
         write(description, folder, codec_runtime.FILE)
-        (folder / "card.md").write_text(card or f"# {name}\n\n{summary}\n\nLicence: {licence}\n", "utf-8")
+        (folder / "card.md").write_text(_card(description, codec_runtime.FILE, facts or {}), "utf-8")
     return description
+
+
+def _card(of: Packed, task: str, facts: Mapping[str, str]) -> str:
+    """The model card of a vocoder or a codec."""
+    sums = "\n".join(f"- SHA-256 of {file}: `{value}`" for file, value in of.sha256.items())
+    uses = {
+        "vocoder": ('vocoder.resynth(aoide.Sound.load("in.wav")).save("copy.wav")', "resynth IN.wav"),
+        "codec": ('codec.decode(codec.encode(aoide.Sound.load("in.wav"))).save("copy.wav")', "encode IN.wav"),
+    }
+    line, words = uses[task]
+    known = {
+        "Metadata": f"- Name: {of.name}\n- Kind: {task}\n- Made with: Aoide {of.aoide}\n{sums}",
+        "Data": "Not stated. Say here what it was trained on, how much of it, and under which licence.",
+        "Usage": f'```python\nimport aoide\n\n{task} = aoide.load("{of.name}")\n{line}\n```',
+        "Demo": f"`aoide {words} --{task} {of.name} -o copies`",
+        "Licence": of.licence,
+        "Ethics": "What it makes is synthetic sound; Aoide writes that into the tags of every file. Do not make "
+        "listeners believe that it is a recording.",
+    }
+    return headed(of.name, of.summary, {**known, **facts})
 
 
 def prove(
@@ -184,7 +247,7 @@ def prove(
 
 
 @contextmanager
-def _aside(target: Path) -> Iterator[Path]:
+def aside(target: Path) -> Iterator[Path]:
     """A folder beside `target` that becomes it when the block ends well."""
     if target.exists():
         raise UserError(f"{target}: exists already; give a new folder, or remove that one")
@@ -201,11 +264,38 @@ def _aside(target: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _context(model: Any, steps: int) -> int:
+def _graph(model: Any) -> tuple[Literal["istft", "waveform", "filters"], nn.Module]:
+    """The kind of a vocoder, and what of it becomes the graph."""
+    if hasattr(model, "filters"):
+        return "filters", Filters(model)
+    if hasattr(model, "source"):
+        return "waveform", Sourced(model)
+    if hasattr(model, "spectrum") and getattr(model.config, "head", "istft") == "istft":
+        return "istft", Spectrum(model)
+    return "waveform", Waveform(model)
+
+
+def _example(model: Any, kind: str, frames: int) -> tuple[Tensor, ...]:
+    """Inputs of the graph; a third of the frames has no voice."""
+    mel = _mel(model.config.mel, frames)
+    if not hasattr(model, "source"):
+        return (mel,)
+    random = torch.Generator().manual_seed(frames)
+    f0 = 100 + 300 * torch.rand(mel.shape[:2], generator=random)
+    f0 = f0.masked_fill(torch.rand(f0.shape, generator=random) < 0.3, 0.0)
+    if kind == "filters":
+        return mel, f0
+    known = {"mel": mel, "f0": f0, "generator": random}
+    asked = inspect.signature(model.source).parameters
+    with torch.inference_mode():
+        return mel, model.source(**{key: value for key, value in known.items() if key in asked}).clone()
+
+
+def _context(model: Any, steps: Sequence[int]) -> int:
     """With more Griffin-Lim steps than in training the sound of a frame depends on more frames around it."""
     trained = getattr(model.config, "polish", 0)
     mel = model.config.mel
-    return model.context + max(0, steps - trained) * -(-mel.n_fft // mel.hop)
+    return model.context + max(0, sum(steps) - trained) * -(-mel.n_fft // mel.hop)
 
 
 def _mel(mel: Any, frames: int) -> Tensor:

@@ -1,4 +1,7 @@
-"""What exported vocoders and codecs share: a folder with a JSON that says what it is, and graphs it vouches for."""
+"""What exported vocoders and codecs share: a folder with a JSON that says what it is, and graphs it vouches for.
+
+Voices have a JSON of their own (`generate/folder.py`), but their graphs are run by the same `session`.
+"""
 
 from __future__ import annotations
 
@@ -64,19 +67,28 @@ def write(description: Packed, folder: Path, file: str) -> None:
 
 
 def open_graph(path: Path, sha256: str, threads: int) -> Any:
-    """A session of onnxruntime on the CPU.
+    """A session of onnxruntime on the CPU, for a graph that a folder's JSON vouches for.
 
     Raises:
         UserError: a missing file, another one than the JSON vouches for, or one that cannot be run.
     """
-    import onnxruntime
-
     try:
         graph = path.read_bytes()
     except OSError:
         raise UserError(f"{path}: cannot be read; install or export it again") from None
     if hashlib.sha256(graph).hexdigest() != sha256:
         raise UserError(f"{path}: not the file that its JSON describes: truncated or exchanged; install it again")
+    return session(graph, threads, path)
+
+
+def session(graph: bytes, threads: int, path: Path) -> Any:
+    """A session of onnxruntime on the CPU, for a graph that was read from `path`.
+
+    Raises:
+        UserError: no threads, or a graph that cannot be run.
+    """
+    import onnxruntime
+
     if threads < 1:
         raise UserError(f"threads: 1 or more, got {threads}")
     options = onnxruntime.SessionOptions()

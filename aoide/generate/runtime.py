@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime
 
 from aoide import trace
 from aoide.config import UserError
 from aoide.generate import folder as voice_folder
-from aoide.generate import synthesis
+from aoide.generate import packed, synthesis
 
 
 class Request(NamedTuple):
@@ -49,21 +49,9 @@ class Runtime:
     """
 
     def __init__(self, folder: str | os.PathLike[str], threads: int = 1) -> None:
-        if threads < 1:
-            raise UserError(f"threads: 1 or more, got {threads}")
         self.description = voice_folder.read(folder)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what goes wrong is raised; nothing is printed besides
         graph = voice_folder.read_graph(folder, self.description)
-        try:
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors have no common base but this one
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"{folder}/voice.onnx: onnxruntime {onnxruntime.__version__} cannot run it: {reason}"
-            ) from None
+        self._session = packed.session(graph, threads, Path(folder) / "voice.onnx")
         self._outputs = voice_folder.OUTPUTS[self.description.kind]
         self._check_contract(folder)
 
@@ -111,7 +99,7 @@ class Runtime:
             return outputs["audio"][item, : frames * of.hop]
         own = [outputs[name][item, :frames] for name in self._outputs[:-1]]
         if kind == "istft":
-            return synthesis.griffin_lim(own[0], own[1], hop=of.hop, padding=of.padding, steps=of.polish)
+            return synthesis.griffin_lim(own[0], own[1], hop=of.hop, padding=of.padding, polish=of.polish)
         return synthesis.sourcefilter((own[0], own[1], own[2], own[3]), own[4], hop=of.hop, sample_rate=of.sample_rate)
 
     def _check_contract(self, folder: str | os.PathLike[str]) -> None:

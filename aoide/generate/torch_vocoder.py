@@ -20,9 +20,9 @@ import numpy as np
 from aoide.config import UserError
 from aoide.generate.chunks import in_chunks, in_rows
 from aoide.generate.packed import tags
+from aoide.generate.sources import F0_REACH
 
 PIECE = 4.0  # seconds that are worked on at a time
-F0_REACH = 1.0  # seconds of sound around a piece that an F0 tracker hears
 
 
 class Copier(Protocol):

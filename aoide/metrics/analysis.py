@@ -15,8 +15,9 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from aoide.audio import pitch
-from aoide.audio.mel_config import MelConfig, filterbank
+from aoide.audio.mel_config import MelConfig
 from aoide.audio.resample import resample
+from aoide.audio.spectrum import log_mel, magnitudes, window_of
 from aoide.config import UserError
 
 PERIOD = 0.01  # seconds from frame to frame of everything that is compared frame by frame
@@ -130,11 +131,11 @@ class Analysis:
         """
         win = n_fft if win is None else win
         key = ("stft", n_fft, hop, win, window, ends)
-        return self.keep(key, lambda: _magnitudes(self.samples, n_fft, hop, _window(window, win, n_fft), ends))
+        return self.keep(key, lambda: magnitudes(self.samples, n_fft, hop, window_of(window, win, n_fft), ends))
 
     def mel(self, config: MelConfig) -> np.ndarray:
         """Log-mel (samples // hop, mels) at config.sample_rate, as `aoide.audio.mel.MelSpectrogram` gives it."""
-        return self.keep(("mel", config), lambda: _log_mel(self.at(config.sample_rate).samples, config))
+        return self.keep(("mel", config), lambda: log_mel(self.at(config.sample_rate).samples, config))
 
     def energy(self, seconds: float = 0.04, floor: float = -60.0) -> np.ndarray:
         """Level of each frame in dB on the common grid, (frames,) float64.
@@ -176,46 +177,6 @@ def analysis(sound: np.ndarray | Analysis, sample_rate: int | None = None) -> An
     if sample_rate is None:
         raise UserError("an array needs its sample_rate in Hz")
     return Analysis(sound, sample_rate)
-
-
-def _magnitudes(
-    samples: np.ndarray, n_fft: int, hop: int, window: np.ndarray, ends: Literal["reflect", "constant"]
-) -> np.ndarray:
-    if len(samples) == 0:
-        return np.zeros((0, n_fft // 2 + 1), np.float32)
-    padded = np.pad(samples, n_fft // 2, mode=ends)
-    return _transform(padded, n_fft, hop, window, 1 + len(samples) // hop)
-
-
-def _transform(padded: np.ndarray, n_fft: int, hop: int, window: np.ndarray, count: int) -> np.ndarray:
-    """Magnitudes of `count` frames, block by block, so that a long sound needs no second copy of all its frames."""
-    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop][:count]
-    spectra = np.empty((len(frames), n_fft // 2 + 1), np.float32)
-    block = max(1, 2**20 // n_fft)
-    for start in range(0, len(frames), block):
-        spectra[start : start + block] = np.abs(np.fft.rfft(frames[start : start + block] * window))
-    return spectra
-
-
-def _window(kind: Literal["hann", "ones"], win: int, n_fft: int) -> np.ndarray:
-    """A window of `win` samples in the middle of `n_fft`, float32."""
-    shape = np.ones(win) if kind == "ones" else 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(win) / win)
-    left = (n_fft - win) // 2
-    return np.pad(shape, (left, n_fft - win - left)).astype(np.float32)
-
-
-def _log_mel(samples: np.ndarray, config: MelConfig) -> np.ndarray:
-    frames = len(samples) // config.hop
-    if frames == 0:
-        return np.zeros((0, config.n_mels), np.float32)
-    left = config.n_fft // 2 if config.padding == "center" else (config.n_fft - config.hop) // 2
-    right = left if config.padding == "center" else config.n_fft - config.hop - left
-    padded = np.pad(samples, (left, right), mode="reflect")
-    spectrum = _transform(padded, config.n_fft, config.hop, _window("hann", config.win, config.n_fft), frames)
-    if config.eps:
-        spectrum = np.sqrt(spectrum**2 + np.float32(config.eps))
-    bands = np.maximum((spectrum**config.power) @ filterbank(config).T, config.floor)
-    return np.log(bands) if config.log == "ln" else np.log10(bands)
 
 
 def _level(sound: Analysis, seconds: float, floor: float) -> np.ndarray:

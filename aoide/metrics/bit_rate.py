@@ -1,8 +1,13 @@
 """Bit rate of a codec.
 
-unit  kbit/s        range  above 0, lower is better (at the same sound)
-frames per second * codebooks * log2(entries of a codebook): what the codes take as they are. With `entropy` what they
-take after an ideal entropy coder that knows how often each entry occurs.
+What the codes take as they are; with `entropy` what they take after an ideal entropy coder that knows how often each
+entry occurs.
+
+Unit        kbit/s
+Range       above 0
+Better      lower, at the same sound
+Equation    frames per second * codebooks * log2(entries of a codebook) / 1000
+Paper       Shannon 1948, A mathematical theory of communication (`entropy`).
 """
 
 from __future__ import annotations

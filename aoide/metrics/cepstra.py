@@ -10,11 +10,26 @@ from functools import cache
 
 import numpy as np
 
+from aoide.audio.pitch import Method
 from aoide.config import require
-from aoide.metrics.analysis import Analysis
+from aoide.metrics.analysis import PERIOD, TRACKER, Analysis
 
 
-def envelope(sound: Analysis, period: float, n_fft: int | None = None) -> np.ndarray:
+def envelope(sound: Analysis, tracker: Method = TRACKER) -> np.ndarray:
+    """WORLD's power envelope on the common grid, (frames, bins) float64, by the F0 that the sound is known to have.
+
+    CheapTrick takes its window from F0; a tracker that holds out in noise gives it a better one than WORLD's own.
+    """
+    return sound.keep(("envelope of world", tracker), lambda: _by_tracker(sound, tracker))
+
+
+def _by_tracker(sound: Analysis, tracker: Method) -> np.ndarray:
+    pyworld = require("pyworld", "metrics")
+    f0 = sound.f0(tracker).hz.astype(np.float64)
+    return pyworld.cheaptrick(sound.samples.astype(np.float64), f0, np.arange(len(f0)) * PERIOD, sound.sample_rate)
+
+
+def envelope_of_dio(sound: Analysis, period: float, n_fft: int | None = None) -> np.ndarray:
     """WORLD's power envelope (frames, n_fft // 2 + 1) float64, a frame every `period` seconds from the first sample.
 
     F0 is DIO's with StoneMask between 71 and 800 Hz, as pyworld.wav2world takes it.
@@ -22,10 +37,10 @@ def envelope(sound: Analysis, period: float, n_fft: int | None = None) -> np.nda
     Args:
         n_fft: of the envelope; None: WORLD's own for the rate.
     """
-    return sound.keep(("world", period, n_fft), lambda: _cheaptrick(sound, period, n_fft))
+    return sound.keep(("world", period, n_fft), lambda: _by_dio(sound, period, n_fft))
 
 
-def _cheaptrick(sound: Analysis, period: float, n_fft: int | None) -> np.ndarray:
+def _by_dio(sound: Analysis, period: float, n_fft: int | None) -> np.ndarray:
     pyworld = require("pyworld", "metrics")
     samples, rate = sound.samples.astype(np.float64), sound.sample_rate
     rough, times = pyworld.dio(samples, rate, frame_period=1000 * period)
@@ -35,13 +50,18 @@ def _cheaptrick(sound: Analysis, period: float, n_fft: int | None) -> np.ndarray
 
 def mel_cepstra(power: np.ndarray, order: int, alpha: float) -> np.ndarray:
     """Power spectra (frames, bins) -> mel-cepstra (frames, order + 1); c0 is the natural log of the mean amplitude."""
-    cepstrum = np.fft.irfft(np.log(power), axis=1)[:, : power.shape[1]]
-    cepstrum[:, 0] /= 2
-    cepstrum[:, -1] /= 2
-    return cepstrum @ _warping(power.shape[1], order + 1, alpha).T
+    return np.log(power) @ _from_logs(power.shape[1], order + 1, alpha)
 
 
 @cache
+def _from_logs(bins: int, target: int, alpha: float) -> np.ndarray:
+    """The matrix (bins, target) from log power to mel-cepstra: the inverse transform and the warping in one."""
+    cepstrum = np.fft.irfft(np.eye(bins), axis=1)[:, :bins]
+    cepstrum[:, 0] /= 2
+    cepstrum[:, -1] /= 2
+    return cepstrum @ _warping(bins, target, alpha).T
+
+
 def _warping(source: int, target: int, alpha: float) -> np.ndarray:
     """The matrix (target, source) that takes a cepstrum to the all-pass-warped frequency axis.
 

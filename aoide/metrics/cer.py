@@ -2,10 +2,15 @@
 
     cer(["我有三十元"], ["我有二十元"])        # 1 edit on 5 characters: 0.2
 
-unit  errors per reference character, may exceed 1        range  0 to infinity, lower is better
 CER = (substitutions + deletions + insertions) / characters of the references, summed over the corpus. The space between
 two words counts as a character (nowhere / no where is one edit), as in other tools; Chinese, Japanese and Thai have
 none.
+
+Unit        errors per character of the reference
+Range       0 upwards; may exceed 1
+Better      lower
+Equation    (substitutions + deletions + insertions) / characters of the references, summed over the corpus
+Paper       Levenshtein 1966; Morris et al. 2004, From WER and RIL to MER and WIL.
 """
 
 from __future__ import annotations

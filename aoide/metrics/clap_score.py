@@ -1,8 +1,13 @@
 """CLAP score: does a sound fit its caption?
 
-unit  cosine        range  -1 to 1, higher is better; real pairs lie near 0.3 to 0.5
 The cosine between the CLAP vectors of caption and sound (Wu et al. 2023, arXiv 2211.06687; as a metric Huang et al.
 2023, arXiv 2301.12661), mean over the clips. Numbers of different checkpoints cannot be compared.
+
+Unit        cosine
+Range       -1 to 1; real pairs lie near 0.3 to 0.5
+Better      higher
+Equation    mean over clips of <t, a> / (|t| |a|), t and a the vectors of caption and sound
+Paper       Wu et al. 2023, arXiv:2211.06687; as a metric Huang et al. 2023, arXiv:2301.12661.
 """
 
 from __future__ import annotations

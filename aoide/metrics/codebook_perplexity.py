@@ -1,8 +1,13 @@
 """Codebook perplexity: how many entries a codec uses, weighted by how often.
 
-unit  entries        range  1 to the entries of a codebook, higher is better; mean over the codebooks
 2 ^ (entropy of the codes in bits): the size of a codebook of equally frequent entries that would say as much (van den
 Oord et al. 2017, arXiv 1711.00937, watch it in training). It cannot exceed the number of frames.
+
+Unit        entries
+Range       1 to the entries of a codebook; mean over the codebooks
+Better      higher
+Equation    2^H, H = -sum over entries of p log2(p)
+Paper       van den Oord et al. 2017, arXiv:1711.00937, who watch it in training.
 """
 
 from __future__ import annotations

@@ -1,9 +1,14 @@
 """DistillMOS: the mean opinion score that listeners would give to speech, estimated without a reference.
 
-unit  mean opinion score        range  1 to 5, higher is better
 Stahl and Gamper 2025 (arXiv 2502.05356): a network of 4 million parameters, taught by one on XLS-R that learnt from
 listening tests of telephony, noise suppression and synthesis. `aoide.external.distillmos` runs it, on 16 kHz.
 Loudness does not matter.
+
+Unit        MOS, mean opinion score
+Range       1 to 5
+Better      higher
+Equation    a network's
+Paper       Stahl & Gamper 2025, arXiv:2502.05356.
 """
 
 from __future__ import annotations

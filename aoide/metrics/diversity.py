@@ -1,8 +1,13 @@
 """Diversity: how far the clips of one set lie apart, on average. For sets that have no reference.
 
-unit  cosine distance        range  0 (all the same) to 2, higher is more diverse
 The mean over all pairs of different clips of 1 - cos(x, y) between their embeddings. Noise is diverse too: read it
 beside a metric of quality.
+
+Unit        cosine distance
+Range       0, all the same, to 2
+Better      higher is more diverse
+Equation    mean over pairs of different clips of 1 - <x, y> / (|x| |y|)
+Paper       none of its own
 """
 
 from __future__ import annotations

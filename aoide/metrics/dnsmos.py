@@ -1,8 +1,13 @@
 """DNSMOS: the mean opinion score that listeners would give to speech, estimated without a reference.
 
-unit  mean opinion score        range  1 to 5, higher is better
 The networks of Reddy et al. 2021 and 2022 (arXiv 2010.15258, 2110.01763), made for speech in noise: they hear noise and
 distortion well, unnatural speech less well. `aoide.external.dnsmos` runs them, on 16 kHz.
+
+Unit        MOS, mean opinion score
+Range       1 to 5
+Better      higher
+Equation    a network's, then a polynomial of the authors
+Paper       Reddy et al. 2021, arXiv:2010.15258; 2022, arXiv:2110.01763.
 """
 
 from __future__ import annotations
@@ -43,4 +48,6 @@ def dnsmos(
     sound = analysis(generated, sample_rate).at(networks.RATE)
     if sound.silent:
         return float("nan")
+    if part == "p808":
+        return sound.keep("dnsmos p808", lambda: networks.p808(sound.samples))
     return getattr(sound.keep(("dnsmos", personalized), lambda: networks.scores(sound.samples, personalized)), part)

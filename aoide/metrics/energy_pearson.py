@@ -3,7 +3,11 @@
 The level is the root mean square of 40 ms in dB of full scale, not below -60 dB. Gain does not matter, as long as it
 does not push quiet moments below that.
 
-Range       -1 to 1, the same rise and fall.
+Unit        none
+Range       -1 to 1, the same rise and fall
+Better      higher
+Equation    cov(R, G) / (std(R) std(G)), R and G the levels in dB of all frames
+Paper       Pearson 1895, Note on regression and inheritance in the case of two parents.
 """
 
 from __future__ import annotations

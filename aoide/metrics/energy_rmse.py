@@ -3,7 +3,11 @@
 The level is the root mean square of 40 ms in dB of full scale, not below -60 dB: pauses are as loud as a quiet room, be
 they digital silence or faint noise. Half the gain is 6.02 dB. Signals whose gain does not matter: `energy_pearson`.
 
-Range       0 dB upwards.
+Unit        dB
+Range       0 dB upwards
+Better      lower
+Equation    sqrt(mean over frames of (R - G)^2), R and G the levels in dB
+Paper       none; as Amphion (arXiv:2312.09911) names it, with the level in dB.
 """
 
 from __future__ import annotations

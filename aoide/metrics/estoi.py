@@ -3,9 +3,12 @@
 Frames that are silent in the reference are left out; 0.4 s of sound are needed. Computed at 10 kHz. The sounds must be
 aligned to some 10 ms: for the output of vocoders, codecs and enhancement.
 
-Range       about 0 to 1.
-Paper       Jensen & Taal 2016, An algorithm for predicting the intelligibility of speech masked by modulated noise
-            maskers.
+Unit        none
+Range       about 0 to 1
+Better      higher
+Equation    mean over segments of 0.4 s and their frames of <x, y>, x and y rows and columns normalised
+Paper       Jensen & Taal 2016, An algorithm for predicting the intelligibility of speech masked by
+            modulated noise maskers.
 """
 
 from __future__ import annotations

@@ -2,7 +2,12 @@
 
 Octave errors and a tracker that follows a wrong partial; what is finer is `f0_rmse`'s (Rabiner et al. 1976).
 
-Range       0 to 1.
+Unit        share
+Range       0 to 1
+Better      lower
+Equation    frames with |g / r - 1| > 0.2 / frames voiced in both
+Paper       Rabiner, Cheng, Rosenberg, McGonegal 1976, A comparative performance study of several pitch
+            detection algorithms.
 """
 
 from __future__ import annotations

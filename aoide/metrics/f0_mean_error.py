@@ -2,8 +2,11 @@
 
 The part of `f0_rmse` that transposing the whole would mend.
 
+Unit        cents
+Range       0 cents upwards
+Better      lower
 Equation    |mean(1200 log2(g / r))|
-Range       0 cents upwards.
+Paper       none; the cent is Ellis's, 1885, On the musical scales of various nations.
 """
 
 from __future__ import annotations

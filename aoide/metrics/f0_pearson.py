@@ -2,7 +2,11 @@
 
 Of log F0, so that a transposed melody stays perfectly correlated. It says nothing of the right height: see `f0_rmse`.
 
-Range       -1, the mirrored contour, to 1, the same contour.
+Unit        none
+Range       -1, the mirrored contour, to 1, the same contour
+Better      higher
+Equation    cov(r, g) / (std(r) std(g)), r and g log F0 of the frames voiced in both
+Paper       Pearson 1895, Note on regression and inheritance in the case of two parents.
 """
 
 from __future__ import annotations

@@ -3,8 +3,11 @@
 A semitone is 100 cents, an octave 1200. Octave errors and transposition count in full; what is voiced in one sound only
 is `vuv_error`.
 
+Unit        cents
+Range       0 to thousands of cents; good copies have below 50
+Better      lower
 Equation    sqrt(mean((1200 log2(g / r))^2))
-Range       0 to thousands of cents; good copies have below 50.
+Paper       none; the cent is Ellis's, 1885, On the musical scales of various nations.
 """
 
 from __future__ import annotations

@@ -2,8 +2,11 @@
 
 High voices get higher values for the same error heard; `f0_rmse` in cents does not have that fault.
 
+Unit        Hz
+Range       0 Hz upwards
+Better      lower
 Equation    sqrt(mean((g - r)^2))
-Range       0 Hz upwards.
+Paper       none; named in Amphion, arXiv:2312.09911.
 """
 
 from __future__ import annotations

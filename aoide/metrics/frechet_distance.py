@@ -3,7 +3,6 @@
     frechet_distance(reference, generated)                          # (clips, dim) both
     frechet_distance(reference, generated, corrected=True)          # without the bias of few clips
 
-unit  squared units of the embedding        range  0 to infinity, lower is better
 FD = |m1 - m2|^2 + trace(C1 + C2 - 2 (C1 C2)^(1/2)), the squared 2-Wasserstein distance of the Gaussians that fit the
 two sets (Fréchet 1957; Heusel et al. 2017, eq. 6; for audio Kilgour et al. 2019, arXiv 1812.08466). A number means
 something only with the embedding beside it, and is compared at the same number of clips.
@@ -13,6 +12,13 @@ Covariances estimated from n clips are noisy, and the distance is never negative
 several n (Chong and Forsyth 2020, arXiv 1911.07023; FAD-infinity of Gui et al. 2023, arXiv 2311.01616).
 
 The embeddings are made by `aoide.metrics.embeddings`.
+
+Unit        squared units of the embedding
+Range       0 upwards
+Better      lower
+Equation    |m1 - m2|^2 + trace(C1 + C2 - 2 (C1 C2)^(1/2))
+Paper       Fréchet 1957; Heusel et al. 2017, arXiv:1706.08500, eq. 6; for audio Kilgour et al. 2019,
+            arXiv:1812.08466.
 """
 
 from __future__ import annotations

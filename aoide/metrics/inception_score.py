@@ -1,9 +1,14 @@
 """Inception score: does a tagger recognise something in each clip, and many different things in all of them?
 
-unit  none        range  1 to the number of classes, higher is better
 IS = exp(mean over clips of KL(p(class | clip) || p(class))) (Salimans et al. 2016, arXiv 1606.03498). It needs no
 reference: take the label distributions of the generated clips from `aoide.metrics.embeddings` (PANNs, YAMNet). Blind to
 what it cannot name, and to a set that says one thing of each class again and again.
+
+Unit        none
+Range       1 to the number of classes
+Better      higher
+Equation    exp(mean over clips of KL(p(class | clip) || p(class)))
+Paper       Salimans et al. 2016, arXiv:1606.03498.
 """
 
 from __future__ import annotations

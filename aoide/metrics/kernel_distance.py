@@ -1,6 +1,5 @@
 """Kernel distance: the squared maximum mean discrepancy (MMD) of two sets of embeddings, unbiased.
 
-unit  none        range  about 0 to infinity, lower is better; it may fall a little below 0 where there is no difference
 MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y), each pair of different clips counted once (Gretton et al. 2012, eq. 3).
 
     gaussian    k = exp(-|x - y|^2 / (2 s^2)), s the median distance within the reference: KAD (Chung et al. 2025, arXiv
@@ -8,6 +7,12 @@ MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y), each pair of different clips coun
     polynomial  k = (x y / dim + 1)^3: KID (Bińkowski et al. 2018, arXiv 1801.01401). Sees means, variances, skewness.
 
 It supposes no Gaussian and has no bias of few clips, so that it serves below a thousand of them; it still scatters.
+
+Unit        none
+Range       about 0 upwards; it may fall a little below 0 where there is no difference
+Better      lower
+Equation    E k(x, x') + E k(y, y') - 2 E k(x, y), each pair of different clips counted once
+Paper       Gretton et al. 2012, A kernel two-sample test, eq. 3.
 """
 
 from __future__ import annotations

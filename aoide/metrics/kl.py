@@ -1,8 +1,13 @@
 """Kullback-Leibler divergence of the labels that a tagger gives to reference and generated clips.
 
-unit  nats        range  0 to infinity, lower is better
 KL(reference || generated) = sum over classes of p log(p / q). Pair by pair, as text-to-audio papers print it (Yang et
 al. 2023, AudioGen and AudioLDM: PaSST or PANNs labels), or between the mean labels of the two sets.
+
+Unit        nats
+Range       0 upwards
+Better      lower
+Equation    sum over classes of p log(p / q), p of the reference
+Paper       Kullback & Leibler 1951; for audio Yang et al. 2023, arXiv:2207.09983.
 """
 
 from __future__ import annotations

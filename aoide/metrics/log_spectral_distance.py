@@ -3,8 +3,11 @@
 Root mean square over frequency, then mean over time. Papers on bandwidth extension print the same number in bels
 (log10 of power), a tenth of this.
 
-Equation    mean over frames of sqrt(mean over bins of (20 log10(r / g))^2), Hann window of 2048 samples every 512
-Range       0 dB upwards.
+Unit        dB
+Range       0 dB upwards
+Better      lower
+Equation    mean over frames of sqrt(mean over bins of (20 log10(r / g))^2), Hann window of 2048 samples
+            every 512
 Paper       Gray & Markel 1976, Distance measures for speech processing.
 """
 

@@ -4,8 +4,10 @@ The envelope is WORLD's, so harmonics do not count; c0, the loudness, does not e
 with the warping that is nearest to the mel scale at the rate of the sounds. The rate and the order change the value, so
 name them where it is printed.
 
+Unit        dB
+Range       0 dB upwards; about 4 to 6 for speech from text
+Better      lower
 Equation    10 sqrt(2) / ln 10 * mean over frames of sqrt(sum from d = 1 to 24 of (r_d - g_d)^2)
-Range       0 dB upwards; about 4 to 6 for speech from text.
 Paper       Kubichek 1993, Mel-cepstral distance measure for objective speech quality assessment.
 """
 
@@ -16,10 +18,11 @@ from typing import Literal
 
 import numpy as np
 
+from aoide.audio.pitch import Method
 from aoide.metrics import amphion as its
 from aoide.metrics import cepstra
 from aoide.metrics.align import choose, equal_length
-from aoide.metrics.analysis import PERIOD, Analysis, pair
+from aoide.metrics.analysis import TRACKER, Analysis, pair
 from aoide.metrics.fastdtw import fastdtw
 from aoide.metrics.metric import Metric
 from aoide.metrics.warp import warp
@@ -37,6 +40,7 @@ def mcd(
     *,
     order: int = 24,
     loudness: bool = False,
+    tracker: Method = TRACKER,
     align: Literal["auto", "time", "dtw"] = "auto",
 ) -> float:
     """MCD in dB; NaN if a sound is silent.
@@ -46,6 +50,7 @@ def mcd(
         sample_rate: Hz of sounds that are arrays.
         order: of the mel-cepstrum.
         loudness: whether c0 counts; half the gain is then 4.26 dB.
+        tracker: finds F0, from which the envelope takes its window, see `aoide.audio.pitch`.
         align: time, frame by frame; dtw, the path on which the distance (without c0) is smallest, as is usual for
             speech from text; auto, time if the two last equally long within 50 ms.
     """
@@ -55,18 +60,18 @@ def mcd(
     dtw = choose(first, second, align) == "dtw"
     if not dtw:
         first, second = equal_length(first, second)
-    r, g = (_cepstra(sound, order) for sound in (first, second))
+    r, g = (_cepstra(sound, order, tracker) for sound in (first, second))
     if dtw:
-        i, j = second.keep(("mcd path", first, order), lambda: warp(r[:, 1:], g[:, 1:]))
+        i, j = second.keep(("mcd path", first, order, tracker), lambda: warp(r[:, 1:], g[:, 1:]))
         r, g = r[i], g[j]
     start = 0 if loudness else 1
     return _DECIBEL * float(np.sqrt(((r - g)[:, start:] ** 2).sum(axis=1)).mean())
 
 
-def _cepstra(sound: Analysis, order: int) -> np.ndarray:
-    power = cepstra.envelope(sound, PERIOD)
+def _cepstra(sound: Analysis, order: int, tracker: Method) -> np.ndarray:
+    power = cepstra.envelope(sound, tracker)
     alpha = cepstra.mel_alpha(sound.sample_rate)
-    return sound.keep(("mel cepstra", order), lambda: cepstra.mel_cepstra(power + _QUIET, order, alpha))
+    return sound.keep(("mel cepstra", order, tracker), lambda: cepstra.mel_cepstra(power + _QUIET, order, alpha))
 
 
 def amphion(
@@ -83,7 +88,7 @@ def amphion(
     """
     first, second = pair(reference, generated, sample_rate, rate)
     r, g = (
-        cepstra.mel_cepstra(cepstra.envelope(sound, 0.005, 512) ** 2 + 1e-8, order=13, alpha=0.65)
+        cepstra.mel_cepstra(cepstra.envelope_of_dio(sound, 0.005, 512) ** 2 + 1e-8, order=13, alpha=0.65)
         for sound in (first, second)
     )
     i, j = fastdtw(r[:, 1:], g[:, 1:])

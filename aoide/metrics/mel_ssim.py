@@ -3,7 +3,12 @@
 Wang, Bovik, Sheikh, Simoncelli 2004: means, variances and covariance under a Gaussian window of 11 x 11 with a
 deviation of 1.5. One frame is 10 ms; levels from the loudest of the reference down to 80 dB below it are the greys.
 
-Range       -1 to 1.
+Unit        none
+Range       -1 to 1
+Better      higher
+Equation    mean of (2 m_r m_g + a)(2 c_rg + b) / ((m_r^2 + m_g^2 + a)(v_r + v_g + b)), a and b small
+Paper       Wang, Bovik, Sheikh, Simoncelli 2004, Image quality assessment: from error visibility to
+            structural similarity.
 """
 
 from __future__ import annotations

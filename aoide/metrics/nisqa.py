@@ -1,8 +1,13 @@
 """NISQA: the mean opinion score of transmitted speech, and what is wrong with it, estimated without a reference.
 
-unit  mean opinion score        range  1 to 5, higher is better (for every part: 5 is no noise, no colouring, ...)
 Mittag et al. 2021 (arXiv 2104.09494). The weights are a local file, see `aoide.external.nisqa`. A sound is heard at
 its own rate: it was made to rate narrow bands.
+
+Unit        MOS, mean opinion score
+Range       1 to 5
+Better      higher, for every part: 5 is no noise, no colouring, ...
+Equation    a network's
+Paper       Mittag et al. 2021, arXiv:2104.09494.
 """
 
 from __future__ import annotations

@@ -1,14 +1,20 @@
 """Note accuracy: how many notes of the score, or of the reference, are sung at the right time and pitch.
 
-unit  F1 score        range  0 to 1, higher is better
 The notes of both sides are matched one to one and the F1 score of the matches is taken, with `mir_eval` (Raffel et
-al. 2014) and the names of Molina et al. 2014 (ICASSP):
+al. 2014) and the names of Molina et al. 2014:
 
     COnPOff   onset within 50 ms, pitch within 50 cents, offset within 50 ms or a fifth of the note, whichever is more
     COnP      onset and pitch
     COn       onset alone
 
 Notes are found in the F0 by `aoide.metrics.notes`; where the score is known, give its notes.
+
+Unit        F1 score
+Range       0 to 1
+Better      higher
+Equation    2 P R / (P + R), P and R the shares of sung and of wanted notes that are matched
+Paper       Molina et al. 2014, Evaluation framework for automatic singing transcription; Raffel et al.
+            2014, mir_eval.
 """
 
 from __future__ import annotations

@@ -3,7 +3,11 @@
 Breath and noise in the voice, the roughness of vocoders (CARGAN: Morrison et al. 2022, arXiv:2110.10139). The measure
 is the tracker's own, from 0 to 1; papers on vocoders use tracker="crepe", slow without a GPU. All frames count.
 
-Range       0 to 1.
+Unit        none
+Range       0 to 1
+Better      lower
+Equation    sqrt(mean over frames of (p_g - p_r)^2)
+Paper       Morrison et al. 2022, CARGAN, arXiv:2110.10139.
 """
 
 from __future__ import annotations

@@ -4,7 +4,11 @@ MOS-LQO of ITU-T P.862.2, wide band, computed at 16000 Hz. It aligns the sounds 
 codecs; it is harsh on vocoders. Values of the two bands cannot be compared, nor with the raw P.862 score that Amphion
 prints.
 
-Range       1.04 to 4.64.
+Unit        MOS, mean opinion score
+Range       1.04 to 4.64
+Better      higher
+Equation    0.999 + 4 / (1 + exp(-1.3669 x + 3.8224)), x the raw score of P.862
+Paper       ITU-T P.862.2; Rix, Beerends, Hollier, Hekstra 2001, Perceptual evaluation of speech quality.
 """
 
 from __future__ import annotations

@@ -4,7 +4,11 @@ MOS-LQO of ITU-T P.862.1, computed at 16 kHz, at 8 kHz if a sound has less. The 
 telephone, 300 to 3400 Hz, and tells speech from pauses: where it finds no utterance there is no value. Values of the
 two bands cannot be compared, nor with the raw P.862 score that Amphion prints.
 
-Range       1.02 to 4.55.
+Unit        MOS, mean opinion score
+Range       1.02 to 4.55
+Better      higher
+Equation    0.999 + 4 / (1 + exp(-1.4945 x + 4.6607)), x the raw score of P.862
+Paper       ITU-T P.862.1; Rix, Beerends, Hollier, Hekstra 2001, Perceptual evaluation of speech quality.
 """
 
 from __future__ import annotations

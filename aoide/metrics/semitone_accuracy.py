@@ -4,7 +4,12 @@ A frame that the generated sound leaves unvoiced is missed. For singing; an octa
 it from chroma accuracy). Half a semitone of error is missed from the middle of a note, less from its edge, so a good
 copy of a voice that glides has some misses.
 
-Range       0 to 1.
+Unit        share
+Range       0 to 1
+Better      higher
+Equation    frames with round(12 log2(g / 440)) = round(12 log2(r / 440)) / frames voiced in the reference
+Paper       Poliner et al. 2007, Melody transcription from music audio (raw pitch accuracy, there within
+            half a semitone).
 """
 
 from __future__ import annotations

@@ -4,8 +4,10 @@ A constant offset counts as distortion; see `si_snr`.
 Gain and polarity do not matter, time does: half a period of shift ruins it. For codecs, enhancement and separation, not
 for vocoders, whose phase is free.
 
+Unit        dB
+Range       -100 to 100 dB, both cut there
+Better      higher
 Equation    10 log10(|a r|^2 / |g - a r|^2) with a = <g, r> / <r, r>
-Range       -100 to 100 dB, both cut there.
 Paper       Le Roux, Wisdom, Erdogan, Hershey 2019, SDR - half-baked or well done?, arXiv:1811.02508.
 """
 

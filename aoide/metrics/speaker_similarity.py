@@ -1,6 +1,5 @@
 """Speaker similarity: the cosine between the voices of two sounds, by a speaker encoder.
 
-unit  cosine        range  -1 to 1, higher is more alike
 The two sounds of a pair need not say the same. Numbers of different encoders cannot be compared: for Resemblyzer
 different speakers lie near 0.5 and the same speaker near 0.8, for the others lower. `encoder`:
 
@@ -9,6 +8,12 @@ different speakers lie near 0.5 and the same speaker near 0.8, for the others lo
     wavlm_tdnn    WavLM large + TDNN by local file: the SIM-O of VALL-E, MaskGCT, F5-TTS
     rawnet3       RawNet3 by local file
     wespeaker     an ONNX graph of WeSpeaker by local file
+
+Unit        cosine
+Range       -1 to 1
+Better      higher is more alike
+Equation    <x, y> / (|x| |y|), x and y the vectors of the encoder
+Paper       Wan et al. 2018, GE2E, arXiv:1710.10467 (resemblyzer); the others in `aoide.external`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,11 @@
 
 Loud partials count most, where `stft_distance` weighs all alike (Arik et al. 2019, arXiv:1808.06719, eq. 3).
 
+Unit        none
+Range       0 upwards; silence instead of the sound is 1
+Better      lower
 Equation    |R - G| / |R|, Frobenius norms of magnitude spectrograms
-Range       0 upwards; silence instead of the sound is 1.
+Paper       Arik, Jun, Diamos 2019, arXiv:1808.06719, eq. 3.
 """
 
 from __future__ import annotations

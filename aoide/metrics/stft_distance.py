@@ -4,7 +4,11 @@ The mean absolute difference of log magnitudes (Yamamoto et al. 2020, arXiv:1910
 transforms of 512, 1024 and 2048 samples. Their other term, relative and linear, is a quantity of its own:
 `spectral_convergence`. Phase does not count.
 
-Range       0 dB upwards.
+Unit        dB
+Range       0 dB upwards
+Better      lower
+Equation    mean over resolutions, frames and bins of |20 log10(r / g)|
+Paper       Yamamoto, Song, Kim 2020, arXiv:1910.11480, eq. 5, there in nepers.
 """
 
 from __future__ import annotations

@@ -3,9 +3,12 @@
 Frames that are silent in the reference are left out; 0.4 s of sound are needed. Computed at 10 kHz. The sounds must be
 aligned to some 10 ms: for the output of vocoders, codecs and enhancement.
 
-Range       about 0 to 1.
-Paper       Taal, Hendriks, Heusdens, Jensen 2011, An algorithm for intelligibility prediction of time-frequency
-            weighted noisy speech.
+Unit        none
+Range       about 0 to 1
+Better      higher
+Equation    mean over bands and segments of 0.4 s of the correlation of r and g, g clipped at -15 dB
+Paper       Taal, Hendriks, Heusdens, Jensen 2011, An algorithm for intelligibility prediction of time-
+            frequency weighted noisy speech.
 """
 
 from __future__ import annotations

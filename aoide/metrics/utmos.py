@@ -1,8 +1,13 @@
 """UTMOS: the mean opinion score of synthetic speech, estimated without a reference, by a file that you give.
 
-unit  mean opinion score        range  1 to 5, higher is better
 Saeki et al. 2022 (arXiv 2204.02152), trained on the VoiceMOS Challenge. The network is not part of Aoide and no
 package carries it: `path` is an ONNX or TorchScript export, see `aoide.external.utmos`.
+
+Unit        MOS, mean opinion score
+Range       1 to 5
+Better      higher
+Equation    a network's
+Paper       Saeki et al. 2022, arXiv:2204.02152.
 """
 
 from __future__ import annotations

@@ -1,6 +1,10 @@
 """Voiced or not, decided wrongly: the share of frames in which one sound is voiced and the other is not.
 
-Range       0 to 1.
+Unit        share
+Range       0 to 1
+Better      lower
+Equation    frames voiced in one of the two / all frames
+Paper       Chu & Alwan 2009, Reducing F0 frame error of F0 tracking algorithms under noisy conditions.
 """
 
 from __future__ import annotations

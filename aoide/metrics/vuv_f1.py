@@ -1,7 +1,11 @@
 """Voiced or not, as a search for the voiced frames of the reference: F1, the harmonic mean of precision and recall.
 
-Equation    2 tp / (2 tp + fp + fn), with tp frames voiced in both, fp in the generated, fn in the reference sound only
-Range       0, no voiced moment in common, to 1.
+Unit        none
+Range       0, no voiced moment in common, to 1
+Better      higher
+Equation    2 tp / (2 tp + fp + fn), with tp frames voiced in both, fp in the generated, fn in the reference
+            sound only
+Paper       van Rijsbergen 1979, Information retrieval; for vocoders Morrison et al. 2022, arXiv:2110.10139.
 """
 
 from __future__ import annotations

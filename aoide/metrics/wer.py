@@ -2,13 +2,18 @@
 
     wer(["That option is invalid."], ["that option is in valid"])        # 2 edits on 4 words: 0.5
 
-unit  errors per reference word (0.05 = 5 %), may exceed 1        range  0 to infinity, lower is better
 WER = (substitutions + deletions + insertions) / words of the references, summed over the corpus (Morris et al. 2004),
 with the fewest edits (Levenshtein 1966). Both sides go through a named normaliser, see `transcripts`. Where words are
 not told apart in writing (Chinese, Japanese, Thai) a word is a character.
 
 The transcripts are `aoide.external.whisper.Whisper(...).transcribe(samples, rate, language)`. A recogniser has errors
 of its own: report the rate of the real recordings beside that of the system.
+
+Unit        errors per word of the reference, 0.05 = 5 %
+Range       0 upwards; may exceed 1
+Better      lower
+Equation    (substitutions + deletions + insertions) / words of the references, summed over the corpus
+Paper       Levenshtein 1966; Morris et al. 2004, From WER and RIL to MER and WIL.
 """
 
 from __future__ import annotations

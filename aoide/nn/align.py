@@ -21,6 +21,7 @@ error of a boundary, in ms, on 8 minutes of speech with known durations, batches
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -136,6 +137,21 @@ def binarisation(scores: Tensor, durations: Tensor, frame_mask: Tensor) -> Tenso
     token = token_of_frame(durations, scores.shape[1]).clamp(max=scores.shape[2] - 1)
     best = scores.gather(2, token[..., None]).squeeze(2).masked_fill(~frame_mask, 0.0)
     return -(best.sum(1) / frame_mask.sum(1)).mean()
+
+
+def gaussian_scores(latent: Tensor, mean: Tensor, log_deviation: Tensor) -> Tensor:
+    """How likely each frame is under the Gaussian of each token: Glow-TTS's scores for `monotonic_search`.
+
+    Args:
+        latent: (batch, frames, dim).
+        mean, log_deviation: (batch, tokens, dim).
+
+    Returns:
+        (batch, frames, tokens) log densities. Source: Kim et al. 2020, arXiv:2005.11129, section 3.
+    """
+    precision = torch.exp(-2 * log_deviation)
+    of_token = (-0.5 * math.log(2 * math.pi) - log_deviation - 0.5 * mean.square() * precision).sum(2)
+    return of_token[:, None] - 0.5 * latent.square() @ precision.mT + latent @ (mean * precision).mT
 
 
 def monotonic_search(scores: Tensor, token_lengths: Tensor, frame_lengths: Tensor) -> Tensor:

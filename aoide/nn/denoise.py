@@ -12,16 +12,35 @@ from their code (Apache-2.0, modules/backbones), after the Conformer's convoluti
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from itertools import pairwise
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from aoide.config import UserError
 from aoide.nn.conv import Conv1d
+from aoide.nn.settled import Settled
 from aoide.nn.wavenet import Shape, WaveNet, cycles, swap_halves
+
+Call = Callable[[Tensor, Tensor], Tensor]  # (x, time) -> prediction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SharedTime:
+    """A time that is embedded once and added in every layer alike, as Amphion's voice conversion has it."""
+
+    sinusoids: int = 128  # values of the code that goes into the MLP; even
+    hidden: int = 512
+    layers: int = 2  # of the MLP, before its last
+    activation: Literal["silu", "relu", "gelu"] = "silu"
+
+    def __post_init__(self) -> None:
+        if self.sinusoids < 2 or self.sinusoids % 2 or self.layers < 1:
+            raise ValueError("sinusoids is an even number, layers 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +51,7 @@ class Denoiser:
     channels: int = 256
     layers: int = 20
     cycle: int = 4  # wavenet: layers after which the dilations start anew
+    time: SharedTime | None = None  # wavenet: how the time joins; null = each layer projects its embedding
     kernel: int = 31  # lynxnet and lynxnet2: frames that a depthwise convolution sees; odd
     expansion: float = 2  # of the channels inside a block of lynxnet (2) and lynxnet2 (1)
     gate: Literal["swish", "arctan"] = "arctan"  # lynxnet2: what a gated linear unit opens with
@@ -66,6 +86,26 @@ class TimeEmbedding(nn.Module):
         return self.mlp(torch.cat([angles.sin(), angles.cos()], dim=-1))
 
 
+class SharedTimeEmbedding(nn.Module):
+    """A number as cosines and sines through an MLP: (batch,) -> (batch, dim)."""
+
+    def __init__(self, time: SharedTime, dim: int) -> None:
+        super().__init__()
+        self.rates = time.sinusoids // 2
+        activation = {"silu": nn.SiLU, "relu": nn.ReLU, "gelu": nn.GELU}[time.activation]
+        sizes = [time.sinusoids] + [time.hidden] * time.layers
+        hidden = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), activation())]
+        self.mlp = nn.Sequential(*hidden, nn.Linear(time.hidden, dim))
+        for part in self.mlp:
+            if isinstance(part, nn.Linear):
+                nn.init.kaiming_normal_(part.weight)
+
+    def forward(self, time: Tensor) -> Tensor:
+        rates = torch.exp(torch.arange(self.rates, device=time.device) * (-math.log(10_000) / self.rates))
+        angles = time[:, None] * rates
+        return self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1))
+
+
 class WaveNetDenoiser(nn.Module):
     """A WaveNet that looks both ways; the time joins in each layer."""
 
@@ -73,7 +113,11 @@ class WaveNetDenoiser(nn.Module):
         super().__init__()
         channels = denoiser.channels
         self.embed = nn.Linear(bins, channels)
-        self.time = TimeEmbedding(channels, nn.Mish())
+        self.time = (
+            TimeEmbedding(channels, nn.Mish())
+            if denoiser.time is None
+            else SharedTimeEmbedding(denoiser.time, channels)
+        )
         self.stack = WaveNet(
             Shape(
                 dim=channels,
@@ -81,7 +125,7 @@ class WaveNetDenoiser(nn.Module):
                 skip=channels,
                 dilations=cycles(denoiser.layers, denoiser.cycle),
                 condition=condition,
-                step=channels,
+                step=channels if denoiser.time is None else 0,
                 normalised=False,
                 dropout=denoiser.dropout,
             )
@@ -195,6 +239,36 @@ class LynxNet2(nn.Module):
 NETWORKS = {"wavenet": WaveNetDenoiser, "lynxnet": LynxNet, "lynxnet2": LynxNet2}
 
 
+def settle(denoiser: nn.Module, condition: Tensor, mask: Tensor | None = None, calls: int = 50) -> Call:
+    """The denoiser for many calls with one condition, as a sampler makes them: (x, time) -> prediction, no gradients.
+
+    What does not change from call to call is computed here once; see `nn/settled.py` for the WaveNet, whose calls then
+    take about two thirds of the time. Weights that change later are not seen.
+
+    Args:
+        condition: (batch, frames, condition).
+        mask: (batch, frames), True = real.
+        calls: how many are to come; for one alone nothing is made ready, since that takes half of a call.
+    """
+    if isinstance(denoiser, WaveNetDenoiser) and calls > 1 and not torch.is_grad_enabled():
+        return SettledDenoiser(denoiser, condition, mask)
+    return lambda x, time: denoiser(x, time, condition, mask)
+
+
+class SettledDenoiser:
+    """A WaveNet denoiser with its condition; see `settle`."""
+
+    def __init__(self, denoiser: WaveNetDenoiser, condition: Tensor, mask: Tensor | None) -> None:
+        self.denoiser = denoiser
+        self.stack = Settled(denoiser.stack, condition, mask)
+
+    def __call__(self, x: Tensor, time: Tensor) -> Tensor:
+        """x (batch, frames, bins), time (batch,) -> like x."""
+        whole = self.denoiser
+        hidden = self.stack(whole.embed(x).relu_(), whole.time(time))
+        return whole.out(whole.head(hidden).relu_())
+
+
 # ---------------------------------------------------------------------------------------------------- published weights
 
 
@@ -265,4 +339,55 @@ def _wavenet(state: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
             renamed[f"{ours}.dilated.{kind}"] = swap_halves(value + more)
         elif part != "conditioner_projection":
             renamed[key] = value  # for `adopt` to tell
+    return renamed
+
+
+def amphion_settings(config: Mapping[str, Any]) -> Denoiser:
+    """The settings of Amphion's BiDilConv and its step encoder, `model.diffusion` of its configuration."""
+    network, step = config["bidilconv"], config["step_encoder"]
+    if network["conv_kernel_size"] != 3 or step.get("max_period", 10_000) != 10_000:
+        raise UserError("a denoiser with this conv_kernel_size or max_period is not known here")
+    return Denoiser(
+        channels=network["base_channel"],
+        layers=network["n_res_block"],
+        cycle=network["dilation_cycle_length"],
+        time=SharedTime(
+            sinusoids=step["dim_raw_embedding"],
+            hidden=step["dim_hidden_layer"],
+            layers=step["num_layer"],
+            activation=step["activation"].lower(),
+        ),
+    )
+
+
+def amphion(state: Mapping[str, Tensor], layers: int, ours: str) -> dict[str, Tensor]:
+    """Amphion's BiDilConv with its step encoder, keys from `diff_encoder` and `neural_network` on, -> ours.
+
+    The context's bias is added to that of the dilated convolution; 1x1 convolutions are linear layers.
+    """
+    names = {
+        "diff_encoder.out": "time.mlp",
+        "neural_network.input.0": "embed",
+        "neural_network.out_proj.0": "head",
+        "neural_network.out_proj.2": "out",
+    }
+    renamed: dict[str, Tensor] = {}
+    for key, value in state.items():
+        stem, _, kind = key.rpartition(".")
+        if not stem.startswith("neural_network.residual_blocks."):
+            outer, _, number = stem.rpartition(".")
+            name = f"{names[outer]}.{number}" if outer in names else names.get(stem, stem)
+            renamed[f"{ours}{name}.{kind}"] = value.squeeze(-1) if value.ndim == 3 else value
+            continue
+        layer, part = stem.removeprefix("neural_network.residual_blocks.").split(".", 1)
+        block = f"{ours}stack.layers.{layer}"
+        if part == "gau.conv":
+            more = state[f"{stem.removesuffix('conv')}context_proj.bias"] if kind == "bias" else 0
+            renamed[f"{block}.dilated.{kind}"] = value + more
+        elif part == "out_proj":
+            renamed[f"{block}.out.{kind}"] = value.chunk(2)[1] if int(layer) == layers - 1 else value
+        elif part == "gau.context_proj" and kind == "weight":
+            renamed[f"{block}.condition.weight"] = value
+        elif part != "gau.context_proj":
+            renamed[ours + key] = value  # for `adopt` to tell
     return renamed

@@ -82,12 +82,13 @@ class InverseSTFT(nn.Module):
     """
 
     window: Tensor
+    padding: Padding
 
     def __init__(self, n_fft: int, hop: int, padding: Padding = "center") -> None:
         super().__init__()
         if n_fft % 2 or not 0 < 2 * hop < n_fft:
             raise ValueError(f"an inverse STFT needs an even n_fft above 2 * hop, got n_fft {n_fft}, hop {hop}")
-        self.n_fft = n_fft
+        self.n_fft, self.hop, self.padding = n_fft, hop, padding
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         trim = n_fft // 2 if padding == "center" else (n_fft - hop) // 2
         self.overlap = OverlapAdd(n_fft, hop, trim, power=self.window.square())

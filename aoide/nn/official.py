@@ -65,7 +65,7 @@ def amphion_mel(preprocess: Mapping[str, Any]) -> MelConfig:
         hop=settings["hop_size"],
         win=settings["win_size"],
         n_mels=settings["n_mel"],
-        fmin=settings["fmin"],
+        fmin=settings["fmin"] or 0,
         fmax=settings.get("fmax") or settings["sample_rate"] / 2,
         scale="slaney",
         norm="slaney",

@@ -153,6 +153,21 @@ class EuclideanVQ(nn.Module):
         return functional.embedding(codes, self.table)
 
     @torch.no_grad()
+    def start(self, x: Tensor, rounds: int = 10, generator: torch.Generator | None = None) -> None:
+        """Puts the codes where k-means finds the middles of x (vectors, dim), many more vectors than codes."""
+        order = torch.rand(len(x), generator=generator, device=x.device).argsort()
+        spare = x[order[torch.arange(self.size, device=x.device) % len(x)]]
+        table = spare
+        for _ in range(rounds):
+            codes = _nearest(x, table)
+            uses = torch.zeros_like(self.uses).index_add_(0, codes, torch.ones_like(x[:, 0]))
+            sums = torch.zeros_like(table).index_add_(0, codes, x)
+            table = torch.where(uses[:, None] > 0, sums / uses.clamp(min=1)[:, None], spare)
+        self.table.copy_(table)
+        self.uses.fill_(1.0)
+        self.sums.copy_(table)
+
+    @torch.no_grad()
     def _follow(self, x: Tensor, codes: Tensor) -> None:
         """Moves the running means by x (vectors, dim) and their codes (vectors,), and the table to the means."""
         uses = torch.zeros_like(self.uses).index_add_(0, codes, torch.ones_like(x[:, 0], dtype=self.uses.dtype))
@@ -300,6 +315,14 @@ class ResidualVQ(nn.Module):
         with _full_precision(codes):
             total = torch.stack([self.lookup(codes[..., i], i) for i in range(codes.shape[-1])]).sum(0)
         return total if mask is None else total.masked_fill(~mask[..., None], 0.0)
+
+    @torch.no_grad()
+    def start(self, x: Tensor, generator: torch.Generator | None = None) -> None:
+        """Starts codebook after codebook with what those before it leave over of x (vectors, dim), by k-means."""
+        for layer in self.layers:
+            assert isinstance(layer, EuclideanVQ), "only tables of running means start so"
+            layer.start(x, generator=generator)
+            x = x - layer.lookup(_nearest(x, layer.table))
 
     def lookup(self, codes: Tensor, codebook: int) -> Tensor:
         """codes (batch, frames) of one codebook -> its vectors (batch, frames, dim)."""

@@ -315,7 +315,7 @@ class Stage(nn.Module):
         rate: int,
         kernel: int,
         blocks: Sequence[nn.Module],
-        before: LeakyReLU | None = None,
+        before: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.before = before
@@ -331,7 +331,9 @@ class Stage(nn.Module):
             mask: (batch, 1, rate * time), True = real.
             source: (batch, dim_out, rate * time), added to what was upsampled.
         """
-        x = self.up(x if self.before is None else self.before.in_place(x))
+        if self.before is not None:
+            x = _activate(self.before, x, None if mask is None else mask[..., :: self.up.stride[0]])
+        x = self.up(x)
         x = masked(x if source is None else x + source, mask)
         first = cast("ResidualBlock2", self.blocks[0]).activations[0]
         ready = first(x) if isinstance(first, LeakyReLU) else None  # the blocks begin with the same
@@ -355,7 +357,7 @@ class Upsampler(nn.Module):
         activation: for a number of channels, what stands before the convolutions of the blocks and before the last one.
             None: leaky ReLUs, with another slope before the last one.
         upsampling_activation: whether one stands before each transposed convolution as well (a leaky ReLU); BigVGAN has
-            none.
+            none. Or for a number of channels, what stands there.
         plain_ends: the first and last convolution have no weight normalisation, as in VITS.
         last_bias: whether the last convolution has a bias.
         dim_out: 1 for a waveform.
@@ -372,7 +374,7 @@ class Upsampler(nn.Module):
         *,
         block: Literal["1", "2"] = "1",
         activation: Callable[[int], nn.Module] | None = None,
-        upsampling_activation: bool = True,
+        upsampling_activation: bool | Callable[[int], nn.Module] = True,
         plain_ends: bool = False,
         last_bias: bool = True,
         dim_out: int = 1,
@@ -386,7 +388,10 @@ class Upsampler(nn.Module):
                 BLOCKS[block](dim // 2, size, spread, activation or leaky_relu)
                 for size, spread in zip(block_kernels, dilations, strict=True)
             ]
-            before = LeakyReLU() if upsampling_activation else None
+            if isinstance(upsampling_activation, bool):
+                before = LeakyReLU() if upsampling_activation else None
+            else:
+                before = upsampling_activation(dim)
             self.stages.append(Stage(dim, dim // 2, rate, kernel, blocks, before))
             dim //= 2
         self.last_activation = activation(dim) if activation else LeakyReLU(LAST_SLOPE)
@@ -406,6 +411,7 @@ class Upsampler(nn.Module):
         """Frames before and after a frame that its samples depend on."""
         rate, frames = 1, float(ENDS // 2)
         for stage in cast("Sequence[Stage]", self.stages):
+            frames += 0 if stage.before is None else cast("Activation", stage.before).reach / rate
             frames += stage.up.kernel_size[0] / stage.up.stride[0] / rate
             rate *= stage.up.stride[0]
             frames += max(cast("int", block.reach) for block in stage.blocks) / rate

@@ -40,11 +40,12 @@ class Shape:
     kernel: int = 3
     dilations: tuple[int, ...]  # one a layer
     condition: int = 0  # channels of the condition, 0 = none
-    step: int = 0  # channels of the embedded diffusion step, 0 = none
+    step: int = 0  # channels of the embedded diffusion step, which each layer projects; 0 = none, or added as it is
     causal: bool = False  # sees the past and the present alone
     scaled: bool = True  # (x + r) * sqrt(1/2) and out * sqrt(1/layers), so that variances stay as they are
     normalised: bool = True  # weight normalisation
     dropout: float = 0.0  # of what a dilated convolution reads
+    separable: bool = False  # a dilated convolution is one of each channel, then one of each frame: fewer weights
 
     @property
     def reach(self) -> int:
@@ -64,7 +65,9 @@ class Layer(nn.Module):
         super().__init__()
         self.before = (shape.kernel - 1) * dilation if shape.causal else 0
         padding = 0 if shape.causal else (shape.kernel - 1) * dilation // 2
-        self.dilated = nn.Conv1d(shape.dim, 2 * shape.hidden, shape.kernel, dilation=dilation, padding=padding)
+        self.dilated = (Separable if shape.separable else nn.Conv1d)(
+            shape.dim, 2 * shape.hidden, shape.kernel, dilation=dilation, padding=padding
+        )
         self.condition = nn.Conv1d(shape.condition, 2 * shape.hidden, 1, bias=False) if shape.condition else None
         self.step = nn.Linear(shape.step, shape.dim) if shape.step else None
         self.out = nn.Conv1d(shape.hidden, shape.skip + (0 if last else shape.dim), 1)
@@ -76,7 +79,7 @@ class Layer(nn.Module):
         self, x: Tensor, condition: Tensor | None, step: Tensor | None, mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """x (batch, dim, frames) -> what the next layer reads, and (batch, skip, frames) for the output."""
-        y = x if self.step is None or step is None else x + self.step(step)[..., None]
+        y = x if step is None else x + (step if self.step is None else self.step(step))[..., None]
         if self.dropout:
             y = functional.dropout(y, self.dropout, self.training)
         if mask is not None:
@@ -90,6 +93,18 @@ class Layer(nn.Module):
             return x, y
         x = x + y[:, : self.passed]
         return (x * self.scale if self.scale != 1.0 else x), y[:, self.passed :]
+
+
+class Separable(nn.Module):
+    """A convolution in two steps, over time and then over channels: (batch, dim_in, time) -> (batch, dim_out, time)."""
+
+    def __init__(self, dim_in: int, dim_out: int, kernel: int, dilation: int, padding: int) -> None:
+        super().__init__()
+        self.depth = nn.Conv1d(dim_in, dim_in, kernel, dilation=dilation, padding=padding, groups=dim_in)
+        self.point = nn.Conv1d(dim_in, dim_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.point(self.depth(x))
 
 
 class WaveNet(nn.Module):
@@ -120,7 +135,7 @@ class WaveNet(nn.Module):
         Args:
             x: (batch, frames, dim).
             condition: (batch, frames, condition); with 1 frame it holds for all.
-            step: (batch, step), the embedded diffusion step.
+            step: (batch, step), the embedded diffusion step; (batch, dim) where no layer projects it.
             mask: (batch, frames), True = real; padded frames are read as the zeros beyond the ends of a lone sequence.
 
         Returns:
@@ -210,6 +225,7 @@ class Cached:
     def __init__(self, stack: WaveNet, batch: int) -> None:
         shape = stack.shape
         assert shape.causal and not shape.step, "only a causal stack can go on from the past alone"
+        assert not shape.separable, "its steps are one product a layer"
         dim, hidden, self.skip, self._time = shape.dim, shape.hidden, shape.skip, 0
         self._project: list[tuple[np.ndarray, np.ndarray]] = []  # of the condition: weights and bias, one a layer
         self._layers: list[tuple[np.ndarray, ...]] = []

@@ -32,6 +32,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from aoide.nn.discriminators import CRITICS, Band, Cqt, Critics, Dilated, Period, Resolution, Scale, Stft
+from aoide.nn.segments import cut
 from aoide.objectives import Batch, inputs, named_losses
 
 Features = list[list[Tensor]]  # for each part of a critic its maps
@@ -138,6 +139,7 @@ class Objective:
     Args:
         config: what to train with.
         module: the model file; its forward gives the waveform (batch, samples), or an output whose field `audio` is it.
+            A model that makes only a piece of each sound says where it begins: its field `start` (batch,) in samples.
         model: the built `Model`, the generator.
 
     The loop may replace an entry of `networks` by a wrapper of it (for several GPUs). The number of steps so far, which
@@ -212,9 +214,12 @@ class Objective:
 
 
 def _waveforms(output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Generated and recorded sound of equal length: recordings may go on for part of a hop after the last frame."""
+    """Generated and recorded sound of the same time: recordings may go on for part of a hop after the last frame, and a
+    model may have made only a piece.
+    """
     fake = output if isinstance(output, Tensor) else output.audio
-    real = batch["audio"][:, : fake.shape[1]]
+    start = getattr(output, "start", None)
+    real = batch["audio"][:, : fake.shape[1]] if start is None else cut(batch["audio"], start, fake.shape[1])
     assert real.shape == fake.shape, f"generated {tuple(fake.shape)}, recorded {tuple(real.shape)}: not the same batch"
     return fake, real
 

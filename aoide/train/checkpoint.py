@@ -3,9 +3,11 @@
     run/checkpoints/step-000123/
         <network>.safetensors    weights of each network of the objective
         ema.safetensors          the averaged weights of the model, where the recipe asks for an average
+        adapters.safetensors     of a run with LoRA: its additions alone, averaged where there is an average
         config.yaml              the resolved recipe
         state.safetensors        the optimisers' moments, the random generators of every process
         state.json               step, positions in the data, counters, and which network is the model
+        shards/                  of a run with loop.parallel=fsdp: all weights and moments, in parts of each process
     run/checkpoints/best         a link to the one with the lowest validation loss
 
 A checkpoint is written aside, synced to the disk and renamed; so whatever moment the power fails, every folder named
@@ -18,7 +20,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -29,7 +31,10 @@ from torch import Tensor, nn
 
 from aoide import config
 from aoide.config import UserError
+from aoide.nn import lora
 from aoide.train import recipe as recipes
+from aoide.train import shards
+from aoide.train.distributed import Team
 
 FORMAT = 1  # of state.json; a later aoide refuses what it cannot read
 STEP = re.compile(r"step-(\d{6,})")
@@ -47,6 +52,8 @@ class Snapshot:
     generators: list[dict[str, Tensor]]  # by process: the state of each random generator
     sources: list[dict[str, Any]]  # by process: the position in the data, as JSON
     counters: dict[str, Any] = field(default_factory=dict)  # whatever else the loop counts, as JSON
+    sharded: bool = False  # read: whether its tensors lie in shards
+    has_average: bool = False  # read: whether it has averaged weights
 
 
 # -------------------------------------------------------------------------------------------------------------- writing
@@ -65,13 +72,14 @@ def save(run: Path, snapshot: Snapshot, recipe: dict[str, Any]) -> Path:
     _refuse_infinite(run, snapshot)
     aside = folder.with_name(f".part-{folder.name}")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove(aside)
-        aside.mkdir()
+        _make(aside)
         for name, weights in snapshot.networks.items():
             _write_tensors(aside / f"{name}.safetensors", weights)
         if snapshot.average is not None:
             _write_tensors(aside / "ema.safetensors", snapshot.average)
+        if "lora" in recipe:
+            trained = snapshot.networks[snapshot.model] if snapshot.average is None else snapshot.average
+            lora.save(aside / "adapters.safetensors", trained, config.build(lora.Config, recipe["lora"], "", "lora"))
         _write_tensors(aside / "state.safetensors", _state_tensors(snapshot))
         config.write_yaml(aside / "config.yaml", recipe)
         (aside / "state.json").write_text(json.dumps(_state_json(snapshot), indent=1), "utf-8")
@@ -85,6 +93,73 @@ def save(run: Path, snapshot: Snapshot, recipe: dict[str, Any]) -> Path:
         shutil.rmtree(aside, ignore_errors=True)
         raise UserError(f"{folder}: the checkpoint cannot be written: {error}; {_last_good(run)}") from None
     return folder
+
+
+def save_sharded(run: Path, snapshot: Snapshot, recipe: dict[str, Any], team: Team) -> Path:
+    """As `save`, for a model in shards: every process writes its own, the first the rest; all must call.
+
+    Raises:
+        UserError: as `save`, on all processes.
+    """
+    folder = run / "checkpoints" / f"step-{snapshot.step:06d}"
+    if team.any(team.leads and folder.exists()):
+        return folder
+    aside = folder.with_name(f".part-{folder.name}")
+    trouble = _attempt(lambda: _refuse_infinite(run, snapshot))
+    if not trouble and team.leads:
+        trouble = _attempt(lambda: _make(aside))
+    if not team.any(bool(trouble)):
+        tensors = flat(snapshot.networks, snapshot.average, snapshot.optimisers)
+        trouble = _attempt(lambda: shards.save(aside / shards.FOLDER, tensors))
+    if not team.any(bool(trouble)) and team.leads:
+        trouble = _attempt(lambda: _finish(aside, folder, snapshot, recipe))
+    if team.any(bool(trouble)):
+        if team.leads:
+            shutil.rmtree(aside, ignore_errors=True)
+        told = "; ".join(dict.fromkeys(filter(None, team.gather(trouble))))
+        raise UserError(f"{folder}: the checkpoint cannot be written: {told}; {_last_good(run)}")
+    return folder
+
+
+def flat(
+    networks: dict[str, dict[str, Tensor]],
+    average: dict[str, Tensor] | None,
+    optimisers: dict[str, dict[int, dict[str, Tensor]]],
+) -> dict[str, Tensor]:
+    """All tensors of a run under one roof: `network/NAME/WEIGHT`, `average/WEIGHT`, `optimiser/NAME/INDEX/MOMENT`."""
+    tensors = {f"network/{name}/{key}": value for name, weights in networks.items() for key, value in weights.items()}
+    tensors |= {f"average/{key}": value for key, value in (average or {}).items()}
+    for name, parameters in optimisers.items():
+        for index, moments in parameters.items():
+            tensors |= {f"optimiser/{name}/{index}/{key}": value for key, value in moments.items()}
+    return tensors
+
+
+def _make(aside: Path) -> None:
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    _remove(aside)
+    aside.mkdir()
+
+
+def _finish(aside: Path, folder: Path, snapshot: Snapshot, recipe: dict[str, Any]) -> None:
+    """The small files of a sharded checkpoint; then all of it onto the disk, and its name."""
+    alone = Snapshot(**{**vars(snapshot), "optimisers": {}, "sharded": True})
+    _write_tensors(aside / "state.safetensors", _state_tensors(alone))
+    config.write_yaml(aside / "config.yaml", recipe)
+    (aside / "state.json").write_text(json.dumps(_state_json(alone), indent=1), "utf-8")
+    for path in [*aside.rglob("*"), aside]:
+        _sync(path)
+    os.rename(aside, folder)
+    _sync(folder.parent)
+
+
+def _attempt(work: Callable[[], Any]) -> str:
+    """Does something; what went wrong, for the others to hear, or nothing."""
+    try:
+        work()
+    except (OSError, UserError, _safetensors_error()) as error:
+        return str(error)
+    return ""
 
 
 def prune(run: Path, keep: int, best: int | None) -> None:
@@ -109,12 +184,16 @@ def clean(run: Path) -> None:
 
 def _refuse_infinite(run: Path, snapshot: Snapshot) -> None:
     for name, weights in {**snapshot.networks, "the average": snapshot.average or {}}.items():
-        bad = [key for key, value in weights.items() if value.is_floating_point() and not value.isfinite().all()]
+        bad = [key for key, value in weights.items() if _infinite(value)]
         if bad:
             raise UserError(
                 f"{run}: at step {snapshot.step} {len(bad)} weights of {name} are not finite ({bad[0]}, ...), so no "
                 f"checkpoint was written; {_last_good(run)}"
             )
+
+
+def _infinite(value: Tensor) -> bool:
+    return value.is_floating_point() and not bool(shards.local(value).isfinite().all())
 
 
 def _state_tensors(snapshot: Snapshot) -> dict[str, Tensor]:
@@ -134,6 +213,7 @@ def _state_json(snapshot: Snapshot) -> dict[str, Any]:
         "model": snapshot.model,
         "networks": list(snapshot.networks),
         "average": snapshot.average is not None,
+        "sharded": snapshot.sharded,
         "counters": snapshot.counters,
         "sources": snapshot.sources,
     }
@@ -201,8 +281,11 @@ def locate(path: str | Path) -> Path:
     return found
 
 
-def read(folder: Path) -> Snapshot:
+def read(folder: Path, small: bool = False) -> Snapshot:
     """Reads a checkpoint.
+
+    Args:
+        small: leave what lies in shards where it is; each process then reads its own.
 
     Raises:
         UserError: a file of it is missing, damaged or foreign; names the file.
@@ -211,6 +294,8 @@ def read(folder: Path) -> Snapshot:
     tensors = _read_tensors(folder / "state.safetensors")
     optimisers: dict[str, dict[int, dict[str, Tensor]]] = {name: {} for name in state["networks"]}
     generators: list[dict[str, Tensor]] = [{} for _ in state["sources"]]
+    if state["sharded"] and not small:
+        tensors |= shards.read(folder / shards.FOLDER, "optimiser/")
     for path, value in tensors.items():
         what, *keys = path.split("/")
         if what == "optimiser":
@@ -218,16 +303,28 @@ def read(folder: Path) -> Snapshot:
             optimisers[network].setdefault(index, {})[key] = value
         else:
             generators[int(keys[0])][keys[1]] = value
+    left = small and state["sharded"]
     return Snapshot(
         step=state["step"],
         model=state["model"],
-        networks={name: _read_tensors(folder / f"{name}.safetensors") for name in state["networks"]},
-        average=_read_tensors(folder / "ema.safetensors") if state["average"] else None,
+        networks={} if left else {name: _weights(folder, state, name) for name in state["networks"]},
+        average=None if left or not state["average"] else _weights(folder, state, "ema"),
         optimisers=optimisers,
         generators=generators,
         sources=state["sources"],
         counters=state["counters"],
+        sharded=state["sharded"],
+        has_average=state["average"],
     )
+
+
+def _weights(folder: Path, state: dict[str, Any], name: str) -> dict[str, Tensor]:
+    """The weights of a network, or the average ("ema"), whole."""
+    if not state["sharded"]:
+        return _read_tensors(folder / f"{name}.safetensors")
+    prefix = "average/" if name == "ema" else f"network/{name}/"
+    held = shards.read(folder / shards.FOLDER, prefix)
+    return {key.removeprefix(prefix): value for key, value in held.items()}
 
 
 def load_model(path: str | Path, ema: bool = True) -> tuple[ModuleType, nn.Module, recipes.Recipe]:
@@ -249,19 +346,25 @@ def load_model(path: str | Path, ema: bool = True) -> tuple[ModuleType, nn.Modul
     name = "ema" if ema and state["average"] else state["model"]
     with torch.random.fork_rng([]):  # the first weights, which the saved ones replace, draw from the caller's generator
         model = recipe.module.Model(recipe.model)
-    fill(model, _read_tensors(folder / f"{name}.safetensors"), str(folder / f"{name}.safetensors"))
+        if recipe.lora is not None:
+            lora.add(model, recipe.lora)
+    fill(model, _weights(folder, state, name), f"{folder}: {name}")
+    lora.merge(model)
     return recipe.module, model.eval(), recipe
 
 
 def start_weights(path: str | Path) -> tuple[Path, dict[str, dict[str, Tensor]], str]:
     """What a new run may start from: (checkpoint, weights of each network, the name of the network that is the model).
 
-    The model's weights are the averaged ones where there are any.
+    The model's weights are the averaged ones where there are any, with LoRA's additions added in.
     """
     folder = locate(path)
     state = _read_state(folder)
     files = {name: "ema" if name == state["model"] and state["average"] else name for name in state["networks"]}
-    return folder, {name: _read_tensors(folder / f"{file}.safetensors") for name, file in files.items()}, state["model"]
+    networks = {name: _weights(folder, state, file) for name, file in files.items()}
+    if lora.adapters(networks[state["model"]]):
+        networks[state["model"]] = load_model(folder)[1].state_dict()
+    return folder, networks, state["model"]
 
 
 def fill(network: nn.Module, weights: dict[str, Tensor], where: str) -> None:
@@ -302,7 +405,7 @@ def _read_state(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path}: damaged, or not a checkpoint of aoide") from None
-    return state
+    return {"sharded": False, **state}
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

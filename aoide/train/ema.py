@@ -14,6 +14,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from aoide.train.shards import local
+
 
 class Average:
     """Keeps the average of the weights of `network`, on their device and in their precision."""
@@ -33,7 +35,8 @@ class Average:
         now = self.network.state_dict()
         averaged = [name for name in self.weights if name in trained]
         if averaged:
-            torch._foreach_lerp_([self.weights[n] for n in averaged], [now[n] for n in averaged], 1 - decay)
+            old, new = ([local(weights[name]) for name in averaged] for weights in (self.weights, now))
+            torch._foreach_lerp_(old, new, 1 - decay)
         for name in self.weights.keys() - trained:
             self.weights[name].copy_(now[name])
 

@@ -1,4 +1,5 @@
-"""What a run says: a live line on a terminal, plain lines elsewhere, metrics.jsonl in the run folder, and TensorBoard.
+"""What a run says: a live line on a terminal, plain lines elsewhere, metrics.jsonl in the run folder, and TensorBoard,
+which also gets sounds and pictures of held-out clips; or trackio in its place or beside it.
 
 metrics.jsonl has one JSON object a line, each with its `step`: means since the line before (`generator/mel`), learning
 rates, seconds of audio per second, and the share of the time that was spent waiting for data; `validation/...` lines
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import struct
 import sys
 import time
 from collections.abc import Callable
@@ -17,9 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+import numpy as np
 from tqdm import tqdm
 
-from aoide.config import write_aside
+from aoide.config import require, write_aside
+from aoide.train.samples import Samples
 
 
 class Meter:
@@ -83,15 +87,30 @@ class Log:
         steps: where it ends.
         tensorboard: write to run/tensorboard too, where TensorBoard is installed.
         screen: where to speak; a terminal gets a live line.
+        trackio: write to trackio too.
+
+    Raises:
+        MissingExtra: trackio is asked for and not installed.
     """
 
-    def __init__(self, run: Path, step: int, steps: int, tensorboard: bool, screen: TextIO | None = None) -> None:
+    def __init__(  # noqa: PLR0913
+        self,
+        run: Path,
+        step: int,
+        steps: int,
+        tensorboard: bool,
+        screen: TextIO | None = None,
+        trackio: bool = False,
+    ) -> None:
         self.screen = screen or sys.stderr
         self.steps = steps
         self.path = run / "metrics.jsonl"
         _forget_after(self.path, step)
         self._file = self.path.open("a", encoding="utf-8")
         self._board = _board(run / "tensorboard", step) if tensorboard else None
+        self._tracker = require("trackio", "track") if trackio else None
+        if self._tracker is not None:
+            self._tracker.init(project="aoide", name=run.resolve().name, resume="allow")
         live = self.screen.isatty()
         self._bar = tqdm(total=steps, initial=step, unit="step", file=self.screen, dynamic_ncols=True) if live else None
         self._first, self._started = step, time.perf_counter()
@@ -104,6 +123,8 @@ class Log:
             self._bar.close()
         if self._board is not None:
             self._board.close()
+        if self._tracker is not None:
+            self._tracker.finish()
         self._file.close()
 
     def advance(self) -> None:
@@ -126,6 +147,18 @@ class Log:
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
+        if self._tracker is not None:
+            self._tracker.log(line, step=step)
+
+    def show(self, step: int, samples: Samples) -> None:
+        """Sounds and pictures of held-out clips, for TensorBoard."""
+        if self._board is None:
+            return
+        for name, sound in samples.sounds.items():
+            self._board.add_audio(name, np.clip(sound, -1, 1)[None], step, samples.sample_rate)
+        for name, picture in samples.pictures.items():
+            _add_picture(self._board, f"{name}/generated_above_recorded", picture, step)
+        self._board.flush()
 
     def progress(self, step: int, losses: dict[str, float], pace: dict[str, float]) -> None:
         """Shows the means since the last time: beside the bar on a terminal, otherwise as a line with the time left."""
@@ -164,6 +197,15 @@ def _step_of(line: str) -> float:
         return json.loads(line)["step"] if line.endswith("\n") else float("inf")
     except (ValueError, KeyError, TypeError):
         return float("inf")
+
+
+def _add_picture(board: Any, name: str, png: bytes, step: int) -> None:
+    """Adds a finished PNG; TensorBoard's own `add_image` would make one, and needs another package to do so."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    width, height = struct.unpack(">II", png[16:24])
+    image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=png)
+    board._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), step)
 
 
 def _board(folder: Path, step: int) -> Any:

@@ -17,17 +17,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shlex
-import signal
-import socket
-import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol, TextIO
 
 import torch
@@ -35,11 +30,17 @@ from torch import Tensor, nn
 
 from aoide import config
 from aoide.config import UserError
-from aoide.train import checkpoint, optimiser
+from aoide.nn import lora
+from aoide.nn.freeze import freeze, train_mode
+from aoide.train import checkpoint, optimiser, resume, samples, shards
+from aoide.train import start as starts
 from aoide.train.distributed import Team, team
 from aoide.train.ema import Average
 from aoide.train.log import Log, Meter, Pace
+from aoide.train.process import listen, lock, threads
 from aoide.train.recipe import Recipe, differences
+from aoide.train.samples import Hear
+from aoide.train.start import Start
 
 Batch = dict[str, Any]
 Turn = Generator[tuple[str, dict[str, Tensor]], None, None]
@@ -74,25 +75,30 @@ def train(
     recipe: Recipe,
     folder: Path,
     source: Source | None = None,
-    start: Path | None = None,
+    start: Start | Path | None = None,
     screen: TextIO | None = None,
+    accept: bool = False,
+    hear: Hear | None = None,
 ) -> Outcome:
     """Trains what `recipe` says in the run folder `folder`, or goes on there if it holds a checkpoint.
 
     Args:
         source: the data; None = what the recipe names.
-        start: a checkpoint or run whose weights a new run starts from.
+        start: what a new run starts from: a checkpoint, a run, or any weights.
         screen: where to speak; None = stderr.
+        accept: go on although the data are not those of the checkpoint.
+        hear: a mel and its settings -> samples, or None for settings that it does not know: how held-out mels are
+            made audible.
 
     Raises:
         UserError: another process trains in the folder, a checkpoint that cannot be read or does not fit, losses that
             stay without a finite value, a full disk, or not enough memory.
     """
-    with team(recipe.loop.device) as processes, _lock(folder) if processes.leads else nullcontext():
+    with team(recipe.loop.device) as processes, lock(folder) if processes.leads else nullcontext():
         devices = [processes.device] if processes.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), _threads(recipe.loop.threads):  # the caller's generator stays as it was
+        with torch.random.fork_rng(devices), threads(recipe.loop.threads):  # the caller's generator stays as it was
             torch.manual_seed(recipe.loop.seed)  # the first weights are the same on all processes
-            run = Run(recipe, folder, processes, source)
+            run = Run(recipe, folder, processes, source, accept=accept, hear=hear)
             torch.manual_seed(recipe.loop.seed + processes.rank)
             notes = run.begin(start)
             return run.go_on(notes, screen)
@@ -101,8 +107,18 @@ def train(
 class Run:
     """A run in memory: the objective with its networks, what moves them, and all the counters."""
 
-    def __init__(self, recipe: Recipe, folder: Path, processes: Team, source: Source | None) -> None:
+    def __init__(  # noqa: PLR0913
+        self,
+        recipe: Recipe,
+        folder: Path,
+        processes: Team,
+        source: Source | None,
+        *,
+        accept: bool = False,
+        hear: Hear | None = None,
+    ) -> None:
         loop = recipe.loop
+        self.accept, self.hear = accept, hear
         self.recipe, self.folder, self.team, self.loop = recipe, folder, processes, loop
         # the data first, since they are what most often is not there
         self.source = recipe.open_source() if source is None else source
@@ -114,8 +130,15 @@ class Run:
         self.networks: dict[str, nn.Module] = self.objective.networks
         self.model = next(name for name, network in self.networks.items() if network is model)
         for network in self.networks.values():
-            network.to(processes.device).train()
+            network.to(processes.device)
             processes.share([*network.parameters(), *network.buffers()])
+        self.frozen = [] if recipe.lora is None else _told(lora.add(model, recipe.lora), model)
+        self.frozen += freeze(self.networks, recipe.optimiser.freeze)
+        for network in self.networks.values():
+            train_mode(network)
+        self.sharded = loop.parallel == "fsdp" and processes.world > 1
+        if self.sharded:
+            self._shard()
         self.optimisers = optimiser.build(recipe.optimiser, self.networks)
         self.average = Average(model, loop.ema) if loop.ema is not None else None
         self.generator = torch.Generator(processes.device).manual_seed(loop.seed + processes.rank)
@@ -127,25 +150,35 @@ class Run:
         self.skips = 0  # steps in a row that were skipped
         self.best: tuple[float, int] | None = None  # lowest validation loss, and its step
 
+    def _shard(self) -> None:
+        if len(self.networks) > 1:
+            raise UserError(
+                f"loop.parallel: fsdp is for methods that train one network, {self.recipe.name} trains "
+                f"{', '.join(self.networks)}; use ddp"
+            )
+        for network in self.networks.values():
+            shards.shard(network)
+
     # ------------------------------------------------------------------------------------------------ begin and go on
 
-    def begin(self, start: Path | None) -> list[str]:
+    def begin(self, start: Start | Path | None) -> list[str]:
         """Goes back to the last checkpoint of the folder, or starts anew; returns what there is to tell."""
         notes = []
         resolved = self.recipe.to_dict()
         found = checkpoint.latest(self.folder)
         if found is not None:
             old = config.read_yaml(found / "config.yaml")
-            other = differences(old.get("model"), resolved["model"], "model")
+            other = differences(self._with_defaults(old.get("model")), resolved["model"], "model")
+            other += differences(old.get("lora"), resolved.get("lora"), "lora")
             if other:
                 raise UserError(
                     f"{self.folder} holds a run of another model ({'; '.join(other)}); choose another --run"
                 )
             notes += differences({**old, "model": None}, {**resolved, "model": None})
-            notes += self._restore(found)
+            notes += resume.restore(self, found)
             notes.append(f"going on from {found}" + ("; --from is for a new run" if start else ""))
         elif start is not None:
-            notes += self._start_from(start)
+            notes += self._start_from(starts.of_run(start) if isinstance(start, Path) else start)
         if self.team.leads:
             self.folder.mkdir(parents=True, exist_ok=True)
             checkpoint.clean(self.folder)
@@ -155,23 +188,38 @@ class Run:
             notes.append(f"loop.precision: {self.recipe.loop.precision} is for a GPU; a CPU computes in fp32")
         return notes
 
-    def _start_from(self, start: Path) -> list[str]:
-        folder, weights, model = checkpoint.start_weights(start)
+    def _with_defaults(self, old: Any) -> Any:
+        """A model's settings as an older aoide wrote them, with those that have been added since."""
+        if not isinstance(old, dict) or old.get("name") != self.recipe.name:
+            return old
+        settings = {key: value for key, value in old.items() if key != "name"}
+        try:
+            known = config.build(type(self.recipe.model), settings, str(self.folder), "model")
+        except UserError:  # of a setting that is no more: it differs, and is shown
+            return old
+        return {"name": self.recipe.name, **config.to_dict(known)}
+
+    def _start_from(self, start: Start) -> list[str]:
         notes = []
         for name, network in self.networks.items():
-            theirs = model if name == self.model else name
-            if theirs in weights:
-                checkpoint.fill(network, weights[theirs], str(folder))
+            theirs = start.model if name == self.model else name
+            if theirs in start.networks:
+                weights = start.networks[theirs]
+                if name == self.model and hasattr(self.recipe.module, "started"):
+                    weights = self.recipe.module.started(weights, network)
+                if name == self.model and self.recipe.lora is not None:
+                    weights = lora.widen(weights, network)
+                (shards.fill if self.sharded else checkpoint.fill)(network, weights, start.where)
             else:
-                notes.append(f"{folder} has no {name}: it starts from nothing")
+                notes.append(f"{start.where} has no {name}: it starts from nothing")
         if self.average is not None:
             self.average = Average(self.networks[self.model], self.average.decay)
-        return [f"starting from the weights of {folder}", *notes]
+        return [f"starting from the weights of {start.where}", *notes]
 
     def go_on(self, notes: list[str], screen: TextIO | None = None) -> Outcome:
         """Trains from the present step to the last, or until somebody asks to stop."""
         steps = self.loop.steps
-        with _listen() as stop, self._log(screen) as log:
+        with listen() as stop, self._log(screen) as log:
             self._tell(log, [*self._describe(), *notes])
             batches = self._batches()
             while self.step < steps and not self.team.any(stop.is_set()):
@@ -202,9 +250,18 @@ class Run:
         empty = 0  # epochs in a row without a batch; the rest of an epoch, after a resume, may be empty
         while empty < 2:
             empty += 1
-            for batch in self.source.batches(self.loop.seed, self.team.rank, self.team.world):
-                empty = 0
-                yield batch
+            try:
+                for batch in self.source.batches(self.loop.seed, self.team.rank, self.team.world):
+                    empty = 0
+                    yield batch
+            except RuntimeError as error:
+                if "DataLoader worker" not in str(error):
+                    raise
+                raise UserError(
+                    f"step {self.step}: a process that loads data died ({str(error).partition('.')[0]}); was there "
+                    "memory for it? lower data.workers or data.batch_seconds; the same command goes on from "
+                    f"{checkpoint.latest(self.folder) or 'the beginning'}"
+                ) from None
         raise UserError(f"{self.recipe.where}: data: there is not one batch to train on")
 
     # --------------------------------------------------------------------------------------------------- one step
@@ -256,7 +313,7 @@ class Run:
             name, losses = yielded
             if whose is None:
                 whose = name
-                self.networks[name].zero_grad()
+                self.optimisers[name].zero_grad()  # not the network: gathered shards are not what is moved
             assert name == whose, f"micro-batches disagree on whose turn it is: {whose}, {name}"
             self.scaler.scale(torch.stack([loss.float() for loss in losses.values()]).sum() / len(turns)).backward()
             for key, loss in losses.items():
@@ -267,11 +324,14 @@ class Run:
     def _move(self, name: str, losses: dict[str, Tensor]) -> tuple[dict[str, float], str]:
         """Clips and steps one network, unless something is not finite; (what to log, what was not finite)."""
         network, mover = self.networks[name], self.optimisers[name]
-        self.team.average_gradients(network)
+        if not self.sharded:  # shards are averaged on their way back
+            self.team.average_gradients(network)
         self.scaler.unscale_(mover)
         gradients = optimiser.gradients(network)
         norm = torch.nn.utils.get_total_norm(gradients)
-        figures = torch.stack([*losses.values(), norm.to(self.team.device)]).tolist()  # the one wait for the GPU
+        figures = torch.stack(
+            [*losses.values(), shards.whole(norm).to(self.team.device)]
+        ).tolist()  # the one wait for the GPU
         values = dict(zip([f"{name}/{key}" for key in (*losses, "gradient")], figures, strict=True))
         # a scaled fp16 gradient overflows now and then: the scaler leaves that step out and lowers its scale
         watched = list(values)[:-1] if self.scaler.is_enabled() else list(values)
@@ -301,10 +361,14 @@ class Run:
 
     def _explain_memory(self, batches: list[Batch]) -> str:
         ids = [name for batch in batches for name in batch["ids"]]
-        much, unit = amount(max(batches, key=lambda batch: amount(batch, self.recipe.model)[0]), self.recipe.model)
+        largest = max(batches, key=lambda batch: amount(batch, self.recipe.model)[0])
+        much, unit = amount(largest, self.recipe.model)
+        tensors = ((name, value) for name, value in largest.items() if isinstance(value, Tensor))
+        name, tensor = max(tensors, key=lambda pair: pair[1].numel())
         return (
-            f"step {self.step}: out of memory on a batch of {much:.1f} {unit} ({', '.join(ids[:3])}, {len(ids)} clips "
-            "in the step); lower data.batch_seconds, and raise loop.accumulate to keep the step as large"
+            f"step {self.step}: out of memory on a batch of {much:.1f} {unit}, {name} {list(tensor.shape)} "
+            f"({', '.join(ids[:3])}, {len(ids)} clips in the step); lower data.batch_seconds, and raise "
+            "loop.accumulate to keep the step as large"
         )
 
     def _here(self, batch: Batch) -> Batch:
@@ -320,12 +384,16 @@ class Run:
     def _validate(self, log: Log | None) -> bool:
         """Losses of the held-out clips with the averaged weights; True if their sum is the lowest so far."""
         sums: dict[str, float] = {}
+        shown = None
         with self._judging():
             for i, batch in enumerate(self.source.validation()):
-                if i % self.team.world != self.team.rank:
-                    continue
+                if not self.sharded and i % self.team.world != self.team.rank:
+                    continue  # shards are gathered by all, so there all hear all
                 generator = torch.Generator(self.team.device).manual_seed(i)  # the same noise each time
-                losses = self.objective.validate(self._here(batch), generator)
+                here = self._here(batch)
+                losses = self.objective.validate(here, generator)
+                if i == 0 and self.loop.tensorboard and (self.sharded or log is not None):
+                    shown = samples.make(self.recipe.module, self.networks[self.model], here, self.hear)
                 clips = len(batch["ids"])
                 for key, value in (*losses.items(), (CLIPS, 1.0)):
                     sums[key] = sums.get(key, 0.0) + clips * float(value)
@@ -341,8 +409,10 @@ class Run:
             self.best = (loss, self.step)
         if log is not None:
             log.write(self.step, {f"validation/{key}": value for key, value in means.items()} | {"validation": loss})
-            shown = "  ".join(f"{key} {value:.4g}" for key, value in means.items())
-            log.say(f"step {self.step}: {clips:.0f} held-out clips: {shown}{'  (best so far)' if improved else ''}")
+            if shown is not None:
+                log.show(self.step, shown)
+            said = "  ".join(f"{key} {value:.4g}" for key, value in means.items())
+            log.say(f"step {self.step}: {clips:.0f} held-out clips: {said}{'  (best so far)' if improved else ''}")
         return improved
 
     @contextmanager
@@ -357,7 +427,7 @@ class Run:
                 yield
         finally:
             for network in self.networks.values():
-                network.train()
+                train_mode(network)
 
     def _report(self, log: Log | None) -> None:
         """Logs the means since the last time."""
@@ -372,7 +442,7 @@ class Run:
             f"{name} {sum(p.numel() for p in net.parameters()) / 1e6:.2f} M" for name, net in self.networks.items()
         ]
         place = str(self.team.device) if self.team.world == 1 else f"{self.team.world} processes"
-        return [f"{self.recipe.name}: {', '.join(sizes)} parameters, on {place}; {self.folder}"]
+        return [f"{self.recipe.name}: {', '.join(sizes)} parameters, on {place}; {self.folder}", *self.frozen]
 
     def _tell(self, log: Log | None, lines: list[str]) -> None:
         if log is not None:
@@ -382,82 +452,27 @@ class Run:
     def _log(self, screen: TextIO | None) -> AbstractContextManager[Log | None]:
         if not self.team.leads:
             return nullcontext()
-        return Log(self.folder, self.step, self.loop.steps, self.loop.tensorboard, screen)
-
-    # -------------------------------------------------------------------------------------------- save and restore
+        return Log(
+            self.folder, self.step, self.loop.steps, self.loop.tensorboard, screen=screen, trackio=self.loop.trackio
+        )
 
     def _save(self) -> None:
         """Writes a checkpoint of this step, and removes those that are too old."""
         for network in self.networks.values():
             self.team.share(network.buffers())  # running statistics differ between processes; from here on they do not
-        states = self.team.gather((self._generator_states(), self.source.state_dict(), self.meter.state_dict()))
+        snapshot = resume.snapshot(self)
+        if self.sharded:
+            checkpoint.save_sharded(self.folder, snapshot, self.recipe.to_dict(), self.team)
+        elif self.team.leads:
+            checkpoint.save(self.folder, snapshot, self.recipe.to_dict())
         if self.team.leads:
-            checkpoint.save(self.folder, self._snapshot(states), self.recipe.to_dict())
             checkpoint.prune(self.folder, self.loop.keep, self.best[1] if self.best else None)
         self.team.wait()
 
-    def _snapshot(self, states: list[tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]]) -> checkpoint.Snapshot:
-        generators, sources, meters = zip(*states, strict=True)
-        return checkpoint.Snapshot(
-            step=self.step,
-            model=self.model,
-            networks={name: network.state_dict() for name, network in self.networks.items()},
-            average=None if self.average is None else self.average.weights,
-            optimisers={name: mover.state_dict()["state"] for name, mover in self.optimisers.items()},
-            generators=list(generators),
-            sources=list(sources),
-            counters={
-                "skips": self.skips,
-                "best": self.best,
-                "averaged": 0 if self.average is None else self.average.updates,
-                "scaler": self.scaler.state_dict(),
-                "meters": list(meters),
-            },
-        )
 
-    def _restore(self, folder: Path) -> list[str]:
-        """Takes up a checkpoint; returns what there is to tell."""
-        snapshot = checkpoint.read(folder)
-        if set(snapshot.networks) != set(self.networks):
-            theirs, ours = ", ".join(snapshot.networks), ", ".join(self.networks)
-            raise UserError(
-                f"{folder} is of a run with the networks {theirs}; this one has {ours}: choose another --run"
-            )
-        for name, network in self.networks.items():
-            checkpoint.fill(network, snapshot.networks[name], str(folder / name))
-            state = self.optimisers[name].state_dict() | {"state": snapshot.optimisers[name]}
-            self.optimisers[name].load_state_dict(state)
-        if self.average is not None:
-            self.average = Average(self.networks[self.model], self.average.decay)
-            if snapshot.average is not None:
-                self.average.load_state_dict(snapshot.average, snapshot.counters["averaged"])
-        self.step, self.skips = snapshot.step, snapshot.counters["skips"]
-        best = snapshot.counters["best"]
-        self.best = None if best is None else (best[0], best[1])
-        if self.scaler.is_enabled() and snapshot.counters["scaler"]:
-            self.scaler.load_state_dict(snapshot.counters["scaler"])
-        world = len(snapshot.sources)
-        if world != self.team.world:
-            self.source.load_state_dict(snapshot.sources[0])
-            return [f"{folder} was written by {world} processes, not {self.team.world}: from here on the noise differs"]
-        self.source.load_state_dict(snapshot.sources[self.team.rank])
-        self.meter.load_state_dict(snapshot.counters["meters"][self.team.rank])
-        self._set_generator_states(snapshot.generators[self.team.rank])
-        return []
-
-    def _generator_states(self) -> dict[str, Tensor]:
-        states = {"global": torch.get_rng_state(), "loop": self.generator.get_state()}
-        if self.team.device.type == "cuda":
-            states["cuda"] = torch.cuda.get_rng_state(self.team.device)
-        return states
-
-    def _set_generator_states(self, states: dict[str, Tensor]) -> None:
-        torch.set_rng_state(states["global"])
-        on_gpu = self.team.device.type == "cuda"
-        if on_gpu == ("cuda" in states):  # a generator's state is of another kind on another device
-            self.generator.set_state(states["loop"])
-        if on_gpu and "cuda" in states:
-            torch.cuda.set_rng_state(states["cuda"], self.team.device)
+def _told(layers: list[str], model: nn.Module) -> list[str]:
+    size = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return [f"lora: {size / 1e6:.3f} M numbers train on {len(layers)} layers ({layers[0]} ... {layers[-1]})"]
 
 
 CLIPS = "*clips"  # beside the losses of a validation; no loss has this name
@@ -474,67 +489,3 @@ def amount(batch: Batch, model: Any) -> tuple[float, str]:
     if "audio" in batch and hasattr(clock, "sample_rate"):
         return batch["audio"].numel() / clock.sample_rate, "seconds"
     return float(len(batch["ids"])), "clips"
-
-
-@contextmanager
-def _listen() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or a termination sets, so that the step can end; a second one ends at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread hears signals
-        return
-
-    owner = os.getpid()
-
-    def hear(number: int, frame: FrameType | None) -> None:
-        if os.getpid() != owner:  # a data worker, forked with this handler: Ctrl-C is not for it, a termination is
-            if number == signal.SIGTERM:
-                os._exit(1)
-            return
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Keeps the run folder for this process. The lock goes with the process, however that ends."""
-    import fcntl
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be used as a run folder: {error.strerror}") from None
-    with file:
-        try:
-            fcntl.lockf(
-                file, fcntl.LOCK_EX | fcntl.LOCK_NB
-            )  # of this process alone: forked data workers do not hold it
-        except OSError:
-            file.seek(0)
-            raise UserError(
-                f"{folder}: {file.read().strip() or 'another process'} trains here; wait, or choose another --run"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
-        yield
-
-
-@contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if number is not None:
-        torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -36,6 +36,7 @@ class Config:
     warmup: int = 0  # steps from 0 to lr, along a straight line
     decay: float = 0.9999  # exponential: factor per hundred steps
     floor: float = 0.0  # share of lr below which no schedule goes
+    freeze: tuple[str, ...] = ()  # weights that stay as they are: modules, parameters or patterns, see train/freeze.py
     networks: dict[str, Different] = field(default_factory=dict)  # by the network's name: critic: {lr: 1e-4}
 
     def __post_init__(self) -> None:

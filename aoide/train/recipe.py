@@ -5,6 +5,7 @@
     data: {kind: speech, manifest: data/x}       the file in aoide/data, and fields of its Config
     optimiser: {lr: 5.0e-4}                      train/optimiser.py
     loop: {steps: 100_000}                       `Loop` below
+    lora: {rank: 8}                              nn/lora.py; without it all weights are trained
 
 `objective.name` chooses another method than the model's own. A resolved recipe (`to_dict`) has every field written
 out; it stands in the run folder and in each checkpoint, and reads back as the same recipe.
@@ -24,9 +25,10 @@ from typing import Any, Literal
 from aoide import config
 from aoide.config import UserError, near
 from aoide.models.find import find
+from aoide.nn import lora
 from aoide.train import optimiser
 
-GROUPS = ("model", "objective", "data", "optimiser", "loop")
+GROUPS = ("model", "objective", "data", "optimiser", "loop", "lora")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +49,8 @@ class Loop:
     keep: int = 3  # newest checkpoints that stay, beside the best
     max_skips: int = 10  # steps in a row whose losses are not finite, after which the run stops
     tensorboard: bool = True  # where TensorBoard is installed
+    trackio: bool = False  # the numbers to trackio as well, which the extra `track` installs
+    parallel: Literal["ddp", "fsdp"] = "ddp"  # of several processes: each the whole model, or each a shard of it
 
     def __post_init__(self) -> None:
         least = {
@@ -84,26 +88,30 @@ class Recipe:
     data: Any  # its Config
     optimiser: optimiser.Config
     loop: Loop
+    lora: lora.Config | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved recipe as plain data."""
         objective = config.to_dict(self.objective)
         if self.method is not self.module:
             objective = {"name": self.method.__name__.rpartition(".")[2], **objective}
+        adapted = {} if self.lora is None else {"lora": config.to_dict(self.lora)}
         return {
             "model": {"name": self.name, **config.to_dict(self.model)},
             "objective": objective,
             "data": {"kind": self.kind, **config.to_dict(self.data)},
             "optimiser": config.to_dict(self.optimiser),
             "loop": config.to_dict(self.loop),
+            **adapted,
         }
 
     def open_source(self) -> Any:
         """The data: `SpeechData` of aoide/data/speech.py, given what it asks for of the model's needs and clock."""
+        needs = self.module.needs(self.objective) if hasattr(self.module, "needs") else self.module.NEEDS
         offered = {
-            "needs": self.module.NEEDS,
+            "needs": needs,
             "mel": getattr(self.model, "mel", None),
-            "tokenizer": _tokenizer() if "tokens" in self.module.NEEDS else None,
+            "tokenizer": _tokenizer() if "tokens" in needs else None,
             "frame_rate": getattr(self.model, "frame_rate", None),
             "sample_rate": getattr(self.model, "sample_rate", None),
         }
@@ -151,6 +159,7 @@ def from_dict(data: dict[str, Any], where: str) -> Recipe:
         data=config.build(source.Config, groups["data"], where, "data"),
         optimiser=config.build(optimiser.Config, groups["optimiser"], where, "optimiser"),
         loop=config.build(Loop, groups["loop"], where, "loop"),
+        lora=config.build(lora.Config, groups["lora"], where, "lora") if "lora" in data else None,
     )
 
 

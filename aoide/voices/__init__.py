@@ -1,8 +1,10 @@
-"""The small checkpoints that come in the package, one folder each: voices, vocoders and codecs, each with its card.
+"""The small checkpoints that come in the package, one folder each: voices, vocoders, codecs and more, each with its card.
 
 NAME/voice.json      a voice (see `generate/folder.py`)
+NAME/singer.json     a singer (see `generate/singer.py`)
 NAME/vocoder.json    a vocoder (see `generate/vocoder.py`)
 NAME/codec.json      a codec (see `generate/codec.py`)
+NAME/converter.json  a converter of voices (see `generate/converter.py`)
 """
 
 from __future__ import annotations
@@ -13,8 +15,11 @@ from pathlib import Path
 from aoide.config import UserError, near
 
 DEFAULT = "en-heart"
+DEFAULT_SINGERS = {"en": "en-heart-song", "ja": "ja-f001-song"}  # by the language of the lyrics
 DEFAULT_VOCODER = "universal-24k"
-KINDS = ("voice", "vocoder", "codec")
+DEFAULT_CODEC = "mel-24k"
+DEFAULT_CONVERTER = "convert-24k"
+KINDS = ("voice", "singer", "vocoder", "codec", "converter")
 
 
 def names(kind: str = "voice") -> list[str]:

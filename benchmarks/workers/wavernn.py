@@ -1,6 +1,6 @@
 """WaveRNN's sampling and a plain loop of the same network, timed in turn; a worker (talk.py), one question a network:
 
-    {"units": 128, "together": 1, "samples": 300, "repeats": 15}         all of these have defaults
+    {"units": 128, "together": 1, "samples": 1200, "repeats": 9}         all of these have defaults
 
 The plain loop is what one would write first: PyTorch's GRU cells and linear layers, one sample after the other, with
 the mel brought to the rate of samples beforehand. `together` are sounds, or the pieces that `vocode(fold=...)` makes of
@@ -74,7 +74,7 @@ def seconds(call: Callable[..., Tensor], *what: Any) -> tuple[float, Tensor]:
     return time.process_time() - started, result
 
 
-def compare(units: int = 128, together: int = 1, samples: int = 300, repeats: int = 15) -> dict[str, Any]:
+def compare(units: int = 128, together: int = 1, samples: int = 1200, repeats: int = 9) -> dict[str, Any]:
     """All sides on the same conditions and noise, in turn."""
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from aoide.config import UserError
-from aoide.models import codec, find
+from aoide.generate import codec
+from aoide.generate.torch_codec import TorchCodec
+from aoide.models import find
 
 CODECS = [name for name in find.names() if name.startswith("codec/")]
 FRAMES = 70
@@ -37,11 +39,19 @@ def _hearing(name: str) -> Any:
 
 
 def _speaking(name: str) -> Any:
-    """The model, if it goes from sound to codes to sound."""
+    """The model, if it goes from sound to codes and, from them alone, to sound or to the mel of a vocoder."""
     model = _hearing(name)
     if _asks_for(model.decode) != ["codes"]:
         pytest.skip(f"it decodes {' and '.join(_asks_for(model.decode))}")
     return model
+
+
+def _shape(model: Any, frames: int) -> tuple[int, ...]:
+    """What it makes of `frames` frames of codes: samples, or a mel."""
+    if not hasattr(model, "mel"):
+        return (frames * model.hop,)
+    assert model.hop % model.mel.hop == 0 and model.sample_rate == model.mel.sample_rate
+    return (frames * model.hop // model.mel.hop, model.mel.n_mels)
 
 
 def _sound(model: Any, frames: int = FRAMES, batch: int = 2) -> Tensor:
@@ -93,19 +103,21 @@ def test_decodes_any_first_codebooks(name: str) -> None:
     model = _speaking(name)
     codes = model.encode(_sound(model))
     sounds = [model.decode(codes[..., :count]) for count in range(1, model.codebooks + 1)]
-    assert all(sound.shape == (2, FRAMES * model.hop) and sound.dtype == torch.float32 for sound in sounds)
+    assert all(sound.shape == (2, *_shape(model, FRAMES)) and sound.dtype == torch.float32 for sound in sounds)
     assert all(torch.isfinite(sound).all() for sound in sounds)
     assert all(not torch.equal(sound, sounds[-1]) for sound in sounds[:-1]), "every codebook tells something"
-    assert model.decode(codes[:, :1]).shape == (2, model.hop), "one frame is a sound"
+    assert model.decode(codes[:, :1]).shape == (2, *_shape(model, 1)), "one frame is a sound"
 
 
 @pytest.mark.parametrize("name", CODECS)
 @torch.no_grad()
 def test_decoding_the_codes_is_what_forward_does(name: str) -> None:
     model = _speaking(name)
-    output = model(_sound(model))
+    of_mels = hasattr(model, "mel")
+    output = model(model.spectrogram(_sound(model)) if of_mels else _sound(model))
     assert torch.equal(output.codes, model.encode(_sound(model)))
-    torch.testing.assert_close(model.decode(output.codes), output.audio, atol=1e-5, rtol=1e-4)
+    made = output.mel if of_mels else output.audio
+    torch.testing.assert_close(model.decode(output.codes), made, atol=1e-5, rtol=1e-4)
     assert output.commitment.shape == output.codebook.shape == (2, model.codebooks)
 
 
@@ -116,35 +128,55 @@ def test_padded_codes_are_silent(name: str) -> None:
     codes = model.encode(_sound(model))
     mask = torch.arange(FRAMES) < torch.tensor([[FRAMES], [30]])
     sound = model.decode(codes, mask)
-    torch.testing.assert_close(sound[1:, : 30 * model.hop], model.decode(codes[1:, :30]), atol=1e-5, rtol=1e-4)
-    assert not sound[1, 30 * model.hop :].any()
+    real = _shape(model, 30)[0]
+    torch.testing.assert_close(sound[1:, :real], model.decode(codes[1:, :30]), atol=1e-5, rtol=1e-4)
+    silence = torch.tensor(model.mel.silence if hasattr(model, "mel") else 0.0)
+    torch.testing.assert_close(sound[1, real:], silence.expand_as(sound[1, real:]))
 
 
 @pytest.mark.parametrize("name", CODECS)
-@torch.no_grad()
-def test_encoding_in_pieces_equals_the_whole(name: str) -> None:
+def test_encoding_in_pieces_equals_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces of any length come in; what is computed at a time does not grow with them."""
-    model = _hearing(name)
+    model = _speaking(name)
     if model.context is None:
         pytest.skip("recurrent: its codes depend on the whole sound")
-    audio = _sound(model, frames=5 * model.context + 40)
-    pieces = torch.split(audio, 7 * model.hop + 5, dim=1)
-    together = torch.cat(list(codec.encode(model, pieces, seconds=13 / model.frame_rate)), dim=1)
-    assert torch.equal(together, model.encode(audio))
+    audio = _sound(model, frames=5 * model.context + 40, batch=1)
+    monkeypatch.setattr(codec, "PIECE", 13 / model.frame_rate)
+    pieces = list(TorchCodec(model, name).encode_stream(torch.split(audio[0], 7 * model.hop + 5)))
+    assert len(pieces) > 2
+    with torch.no_grad():
+        assert np.array_equal(np.concatenate(pieces), model.encode(audio)[0].numpy())
 
 
 @pytest.mark.parametrize("name", CODECS)
-@torch.no_grad()
-def test_decoding_in_pieces_equals_the_whole(name: str) -> None:
+def test_decoding_in_pieces_equals_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = _speaking(name)
     if model.context is None:
         pytest.skip("recurrent: its sound depends on all codes")
     frames = 5 * model.context + 40
     generator = torch.Generator().manual_seed(0)
     codes = torch.randint(model.cardinality, (1, frames, model.codebooks), generator=generator)
-    pieces = torch.split(codes, 11, dim=1)
-    together = torch.cat(list(codec.decode(model, pieces, seconds=13 / model.frame_rate)), dim=1)
-    torch.testing.assert_close(together, model.decode(codes), atol=1e-6, rtol=1e-4)
+    monkeypatch.setattr(codec, "PIECE", 13 / model.frame_rate)
+    monkeypatch.setattr(TorchCodec, "open_vocoder", lambda self: None)  # a codec of mels then gives mels
+    pieces = list(TorchCodec(model, name).decode_stream(np.split(codes[0].numpy(), range(11, frames, 11))))
+    assert len(pieces) > 2
+    with torch.no_grad():
+        whole = model.decode(codes)[0].numpy()
+    np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_a_codec_that_needs_more_than_sound_and_codes_is_refused(name: str) -> None:
+    """Its own methods take what the verbs do not have; with all the rest the verbs work."""
+    model = _model(name)
+    asks = [_asks_for(model.encode), _asks_for(model.decode)]
+    if asks == [["audio"], ["codes"]]:
+        tool = TorchCodec(model, name)
+        assert (tool.name, tool.codebooks, tool.hop) == (name, model.codebooks, model.hop)
+        assert tool.description.sample_rate == model.sample_rate and tool.card.startswith(f"# {name}\n")
+        return
+    with pytest.raises(UserError, match=rf"{name} (encodes|decodes) \w+.* and here is only (audio|codes)"):
+        TorchCodec(model, name)
 
 
 @pytest.mark.parametrize("name", CODECS)
@@ -174,37 +206,3 @@ def test_what_are_no_codes_is_told(name: str) -> None:
         model.encode(torch.zeros(2, 0))
     with pytest.raises(UserError, match="not \\(2, 1, 50\\)"):
         model.encode(torch.zeros(2, 1, 50))
-
-
-# ------------------------------------------------------------------------------------------------------ pieces by hand
-
-
-class _Averages:
-    """A codec in small: a code is the sum of three frames' whole numbers, a sound three codes added up."""
-
-    hop, sample_rate, frame_rate, codebooks, context = 2, 2, 1.0, 1, 1
-
-    def __init__(self) -> None:
-        self.seen: list[int] = []
-
-    def encode(self, audio: Tensor) -> Tensor:
-        frames = torch.nn.functional.pad(audio.unfold(1, 2, 2).sum(-1), (1, 1))
-        self.seen.append(audio.shape[1])
-        return (frames[:, :-2] + frames[:, 1:-1] + frames[:, 2:]).long()[..., None]
-
-
-def test_pieces_of_every_length_and_constant_memory() -> None:
-    audio = torch.arange(200.0)[None]
-    whole = _Averages().encode(audio)
-    for size in (1, 2, 3, 7, 50, 200):
-        small = _Averages()
-        got = list(codec.encode(small, torch.split(audio, size, dim=1), seconds=5))  # type: ignore[arg-type]
-        assert torch.equal(torch.cat(got, dim=1), whole), size
-        assert max(small.seen) <= (1 + 5 + 1) * 2, "5 frames at a time, and one on each side"
-
-
-def test_no_pieces_give_nothing_and_no_time_is_told() -> None:
-    fake: Any = SimpleNamespace(context=1, frame_rate=1.0, hop=2, encode=None)
-    assert list(codec.encode(fake, [])) == []
-    with pytest.raises(UserError, match="longer than 0 s"):
-        list(codec.encode(fake, [torch.zeros(1, 4)], seconds=0))

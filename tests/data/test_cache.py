@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from aoide.audio.pitch import PitchConfig
 from aoide.config import UserError
-from aoide.data.cache import Cache
+from aoide.data.cache import Broken, Cache
 
 
 def test_computed_once(tmp_path: Path) -> None:
@@ -41,7 +42,28 @@ def test_a_broken_entry_is_computed_anew(tmp_path: Path) -> None:
     cache.get("abcd", lambda: np.ones(1000))
     for content in (b"", b"\x93NUMPY", cache.path("abcd").read_bytes()[:500]):
         cache.path("abcd").write_bytes(content)
-        assert cache.get("abcd", lambda: np.ones(1000)).sum() == 1000
+        with pytest.warns(UserWarning, match="it is computed anew"):
+            assert cache.get("abcd", lambda: np.ones(1000)).sum() == 1000
+    assert np.load(cache.path("abcd")).sum() == 1000, "numpy reads an entry as it is"
+
+
+def test_one_flipped_bit_is_seen(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, "f0", {})
+    cache.save("abcd", np.ones(1000))
+    data = bytearray(cache.path("abcd").read_bytes())
+    data[500] ^= 4
+    cache.path("abcd").write_bytes(data)
+    with pytest.raises(Broken, match="checksum"):
+        cache.load("abcd")
+    assert cache.load("efgh") is None
+
+
+def test_a_cache_that_was_cleared_meanwhile_is_made_again(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "c", "f0", {})
+    cache.save("abcd", np.ones(3))
+    shutil.rmtree(tmp_path / "c")
+    cache.save("abce", np.ones(3))
+    assert cache.load("abce") is not None and (cache.folder / "settings.json").is_file()
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:

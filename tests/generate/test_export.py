@@ -104,6 +104,7 @@ def quickly(folder, monkeypatch):
     monkeypatch.setattr(export, "to_onnx", lambda *words: shutil.copy(folder / "voice.onnx", words[-1]))
 
 
+@pytest.mark.slow  # 9 s: it writes a second graph
 def test_weights_in_8_bits_say_what_the_rounded_weights_say(folder, model, tmp_path):
     small = export.export_voice(Wrapped(model), model.config, ABOUT, tmp_path / "small", quantise=True)
     plain = Runtime(folder)

@@ -14,9 +14,11 @@ from aoide.models import find
 from tests.golden import run
 
 TOLERANCE = 1e-4
+SLOW = ("codec/dac", "codec/dualcodec", "codec/facodec", "vocoder/bigvgan")  # 3 to 5 s each
+NAMES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in find.names()]
 
 
-@pytest.mark.parametrize("name", find.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_losses_are_those_recorded(name: str) -> None:
     path = run.path(name)
     assert path.is_file(), f"no golden numbers of {name}: python tools/update_golden.py {name}"

@@ -160,3 +160,33 @@ def table(slow: bool = False) -> list[dict]:
                 }
             )
     return rows
+
+
+WHOSE = {"amphion": "Amphion", "compatible": "`--like amphion`", "correct": "**ours**"}
+
+
+def markdown(rows: list[dict]) -> str:
+    """The rows of `table` as a page shows them: three lines for each metric, a column for each pair."""
+    lines = ["| metric | whose number | " + " | ".join(name.replace("_", " ") for name in PAIRS) + " |"]
+    lines.append("|---|---|" + "---:|" * len(PAIRS))
+    for metric in dict.fromkeys(row["metric"] for row in rows):
+        of = {row["pair"]: row for row in rows if row["metric"] == metric}
+        unit = of[PAIRS[0]]["unit"]
+        for which, whose in WHOSE.items():
+            name = f"`{metric}`{f', {unit}' if unit else ''}" if which == "amphion" else ""
+            lines.append(f"| {name} | {whose} | " + " | ".join(f"{of[pair][which]:.4g}" for pair in PAIRS) + " |")
+    return "\n".join(lines)
+
+
+def read_markdown(page: str) -> dict[tuple[str, str], list[float]]:
+    """(metric, whose number) -> the seven numbers, of a page with the table of `markdown`."""
+    found, metric = {}, ""
+    known = {whose: which for which, whose in WHOSE.items()}
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split("|")] if line.startswith("|") else []
+        if line.startswith("|  |"):
+            cells = ["", *cells]
+        if len(cells) == 2 + len(PAIRS) and cells[1] in known:
+            metric = cells[0].split("`")[1] if cells[0] else metric
+            found[metric, known[cells[1]]] = [float(cell) for cell in cells[2:]]
+    return found

@@ -177,7 +177,7 @@ def test_other_rates_are_said(folders: tuple[Path, Path, Path], tmp_path: Path) 
         target.parent.mkdir(parents=True, exist_ok=True)
         Sound.load(path).resample(24000).save(target)
     report = run(folders[0], [finer])
-    assert any("6 pairs differ in sample rate (16000 and 24000 Hz)" in note for note in report["notes"])
+    assert any("6 of 6 pairs differ in sample rate (16000 and 24000 Hz)" in note for note in report["notes"])
     assert report["summary"]["si_sdr"]["finer"]["value"] > 20
 
 
@@ -244,6 +244,11 @@ def test_error_rates_are_those_of_the_corpus(folders: tuple[Path, Path, Path], m
     report = evaluation.evaluate(None, [place], settings, texts=place)
     assert report["summary"]["wer"]["said"]["value"] == pytest.approx(0.1)
     assert {row["name"]: row["transcript"] for row in report["files"]}["short"] == "no"
+    assert report["notes"] == []
+    (place / "short.txt").unlink()
+    report = evaluation.evaluate(None, [place], settings, texts=place)
+    assert report["summary"]["wer"]["said"]["value"] == 0.0 and report["summary"]["wer"]["said"]["n"] == 1
+    assert report["notes"] == ["wer: 1 of 2 sounds have no text: short"]
     with pytest.raises(UserError, match="no text of any of the sounds"):
         evaluation.evaluate(None, [place], settings, texts=folders[0])
 

@@ -67,6 +67,31 @@ def test_dnsmos_is_that_of_speechmos(tone: np.ndarray, personalized: bool) -> No
         assert metrics.dnsmos(sound, part=part, personalized=personalized) == pytest.approx(value, abs=1e-3)
 
 
+@pytest.mark.slow  # 3 s
+def test_windows_that_share_their_convolutions_score_as_each_by_itself(speech: np.ndarray) -> None:
+    """DNSMOS: the published graph on whole windows, one after the other."""
+    packaged("speechmos")
+    from aoide.external import dnsmos
+
+    sound = np.concatenate([speech, noisy(speech, 10), speech[::-1]])[: round(11.7 * RATE)]  # windows at 0 and 1 s
+    graph = weights.session(weights.packaged("speechmos", "dnsmos_models/sig_bak_ovr.onnx"))
+    raw = [graph.run(None, {"input_1": sound[None, at : at + dnsmos._LENGTH]})[0][0] for at in (0, RATE)]
+    assert np.allclose(dnsmos._primary(False)(sound, 0, 2), raw, atol=1e-5)
+    assert np.allclose(dnsmos._primary(False)(sound, 1, 2), raw[1:], atol=1e-5)
+    assert abs(raw[0] - raw[1]).max() > 1e-3  # else the windows could be mixed up
+
+
+def test_silence_that_distillmos_does_not_hear_is_the_silence_it_would_have_heard(speech: np.ndarray) -> None:
+    """The sound, and the same sound followed by silence up to the length of the network's window."""
+    packaged("distillmos")
+    from aoide.external import distillmos
+
+    for seconds in (0.001, 1.0, 3.77):
+        sound = speech[: round(seconds * RATE)] + np.float32(0.01)
+        whole = np.pad(sound, (0, 122880 - len(sound)))
+        assert distillmos.score(sound) == pytest.approx(distillmos.score(whole), abs=1e-5)
+
+
 def test_distillmos_is_that_of_its_package(tone: np.ndarray) -> None:
     packaged("distillmos")
     assert metrics.distillmos(tone, RATE) == pytest.approx(RECORDED["distillmos"]["2s"], abs=1e-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -20,6 +21,7 @@ from aoide.metrics.metric import Metric
 from aoide.metrics.warp import warp
 
 RATE = 16000
+BARE = ("none", "share", "squared units of the embedding")  # units of what METRIC calls a bare number
 
 
 def sound(seconds: float = 0.5, seed: int = 0, rate: int = RATE) -> Analysis:
@@ -58,6 +60,10 @@ def test_every_file_keeps_its_promise(name: str) -> None:
     module = find(name)
     assert isinstance(module.METRIC, Metric)
     assert module.METRIC.kind in ("pair", "single", "text", "sets", "codes", "score")
+    told = dict(re.findall(r"^(Unit|Range|Better|Equation|Paper)  +(\S.*)$", module.__doc__, re.M))
+    assert set(told) == {"Unit", "Range", "Better", "Equation", "Paper"}
+    assert told["Better"].startswith(module.METRIC.better)
+    assert module.METRIC.unit.partition(" ")[0] in told["Unit"] if module.METRIC.unit else told["Unit"] in BARE
     function = getattr(aoide.metrics, name)
     assert inspect.getdoc(function) and inspect.getdoc(module)
     if module.METRIC.kind == "pair":

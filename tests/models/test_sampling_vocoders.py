@@ -91,6 +91,19 @@ def test_the_fast_loop_gives_what_the_plain_one_gives(
     torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("samples", "count"), FAMILIES)
+def test_the_compiled_loop_gives_what_numpy_gives(samples: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    model = built(wavernn, samples=samples, count=count)
+    monkeypatch.setattr(wavernn, "BLOCK", 20)  # states and levels go on from block to block
+    with torch.inference_mode():
+        conditions = model.conditions(mel_of(wavernn, batch=2))
+        noise = list(tokens.stream(model.family, 48, 2, seeded()))
+        fast, slow = (wavernn.Loop(model, 2, compiled).run(*conditions, noise) for compiled in (True, False))
+    assert fast.dtype == slow.dtype and fast.shape == slow.shape
+    torch.testing.assert_close(fast, slow, atol=1e-5, rtol=1e-4)
+
+
 def test_the_benchmark_compares_both(worker: ModuleType) -> None:
     figures = worker.compare(units=16, together=2, samples=40, repeats=1)
     assert figures["units"] == 16 and figures["ratio"] > 0 and figures["ours_samples_per_second"] > 0

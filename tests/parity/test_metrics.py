@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tests.metrics import signals
 from tests.parity import packs
 
 FOLDER = packs.FOLDER / "metrics"
+SIGNALS = "the page is made by: python benchmarks/metrics.py --signals docs/evaluating.md"
 NAMES = {  # Amphion's name -> ours
     "f0rmse": "f0_rmse",
     "fpc": "f0_pearson",
@@ -122,3 +124,11 @@ def test_the_table_of_the_seven_pairs() -> None:
     assert rows["energy_rmse", "gain_half"]["correct"] == pytest.approx(6.0206, abs=1e-3)
     assert rows["vuv_f1", "wrong_contour"]["amphion"] == 1.0 > rows["vuv_f1", "wrong_contour"]["correct"] + 0.05
     assert rows["mcd", "gain_half"]["amphion"] > 4 > 0.01 > rows["mcd", "gain_half"]["correct"]
+    page = signals.read_markdown((Path(__file__).parents[2] / "docs" / "evaluating.md").read_text("utf-8"))
+    assert {metric for metric, _ in page} == {*(metric for metric, _ in rows), "periodicity_rmse"}
+    for (metric, which), printed in page.items():
+        now = signals.AMPHION["f0_periodicity_rmse|dtw"] if metric == "periodicity_rmse" else None
+        if now is None:
+            now = [rows[metric, pair][which] for pair in signals.PAIRS]
+        if which != "correct" or metric in {name for name, _ in rows}:  # CREPE's minutes are the slow test's
+            assert printed == pytest.approx(now, rel=2e-3, abs=2e-3), f"{metric}, {which}: {SIGNALS}"

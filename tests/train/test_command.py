@@ -19,11 +19,12 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, A
     """What the loop was asked to train; nothing is trained."""
     asked: list[dict[str, Any]] = []
 
-    def train(read: recipe.Recipe, folder: Path, start: Path | None = None) -> loop.Outcome:
-        asked.append({"recipe": read, "folder": folder, "start": start})
+    def train(read: recipe.Recipe, folder: Path, **rest: Any) -> loop.Outcome:
+        asked.append({"recipe": read, "folder": folder, **rest})
         return loop.Outcome(folder=folder, step=3, finished=read.loop.steps != 13)
 
     monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(command, "_start", lambda source, read: source)
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text(RECIPE)
     return asked
@@ -34,7 +35,7 @@ def test_recipe_words_and_options(trained: list[dict[str, Any]]) -> None:
     assert cli.main(["train", *words]) == 0
     (asked,) = trained
     assert asked["recipe"].model.dim == 32 and asked["recipe"].loop.steps == 9
-    assert asked["folder"] == Path("there") and asked["start"] == Path("old")
+    assert asked["folder"] == Path("there") and asked["start"] == "old" and not asked["accept"]
 
 
 def test_the_run_is_named_after_the_recipe(trained: list[dict[str, Any]]) -> None:

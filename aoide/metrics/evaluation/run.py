@@ -20,7 +20,7 @@ from tqdm import tqdm
 from aoide.config import MissingExtra, UserError
 from aoide.metrics.align import TOLERANCE
 from aoide.metrics.evaluation import plan
-from aoide.metrics.evaluation.items import Item, Sets, match, read_texts
+from aoide.metrics.evaluation.items import Item, Sets, listed, match, read_texts
 from aoide.metrics.evaluation.journal import Journal, mark
 from aoide.metrics.evaluation.measure import REFERENCE, Found, Task, begin, measure, picture_name
 from aoide.metrics.evaluation.plan import Chosen, Settings, Step
@@ -294,7 +294,7 @@ def _report(run: _Run, texts: Mapping[str, str], refused: list[tuple[str, str]])
         "missing": sets.missing,
         "errors": errors,
         "unavailable": [{"metric": name, "reason": reason} for name, reason in unavailable.items()],
-        "notes": [*_notes(run, names), *summary.notes],
+        "notes": [*_notes(run, names, texts), *summary.notes],
     }
 
 
@@ -319,7 +319,7 @@ def _file(run: _Run, summary: Summary, name: str, system: str, rows: Mapping[str
     return row
 
 
-def _notes(run: _Run, names: Sequence[str]) -> list[str]:
+def _notes(run: _Run, names: Sequence[str], texts: Mapping[str, str]) -> list[str]:
     """What a reader must know beside the numbers."""
     notes = []
     if run.settings.like:
@@ -327,6 +327,10 @@ def _notes(run: _Run, names: Sequence[str]) -> list[str]:
             "These are Amphion's numbers, computed as its code computes them, with its faults; do not read them as the "
             "quantities that their names say. Pairs are matched by name, where Amphion takes the order of a listing."
         )
+    heard = [each.name for each in run.chosen if each.kind == "text"]
+    untold = [name for name in names if name not in texts]
+    if heard and untold:
+        notes.append(f"{', '.join(heard)}: {len(untold)} of {len(names)} sounds have no text: {listed(untold)}")
     truth = run.everybody.get(REFERENCE)
     for system, place in run.everybody.items():
         silent = sum(bool(run.journal.about(name, system).get("silent")) for name in names)
@@ -341,7 +345,8 @@ def _notes(run: _Run, names: Sequence[str]) -> list[str]:
             rates = sorted({(truth[name].sample_rate, place[name].sample_rate) for name in other})
             told = ", ".join(f"{a} and {b} Hz" for a, b in rates[:4])
             notes.append(
-                f"{system}: {len(other)} pairs differ in sample rate ({told}); each was compared at the lower one"
+                f"{system}: {len(other)} of {len(names)} pairs differ in sample rate ({told}); "
+                "each was compared at the lower one"
             )
     return notes
 

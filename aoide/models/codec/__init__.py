@@ -1,21 +1,20 @@
 """Codecs: sound <-> codes. One file per model; what each of them promises, and what they share, stands here.
 
 A codec whose conditions are more than sound extends the promise in its own docstring: a semantic codec encodes features
-(batch, frames, dim) of another network instead of sound, and has no way back to sound.
+(batch, frames, dim) of another network instead of sound, and has no way back to sound. A codec of mels has `mel`, the
+MelConfig of what it decodes to, and leaves the sound to a vocoder (aoide/generate/codec.py joins the two).
+
+Long sound is coded in pieces by aoide/generate/codec.py, for codecs of every kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aoide.config import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-PIECE = 10.0  # seconds that `encode` and `decode` work on at a time
-RECURRENT_CONTEXT = 4.0  # seconds to each side after which a recurrent network has all but forgotten
 
 
 class Codec(Protocol):
@@ -63,63 +62,33 @@ class Codec(Protocol):
         ...
 
 
-# ----------------------------------------------------------------------------------------------------------- long sound
-
-
-def encode(codec: Codec, pieces: Iterable[Tensor], seconds: float = PIECE) -> Iterator[Tensor]:
-    """Codes of a sound of any length in constant memory: equal to those of `codec.encode` of the whole.
-
-    Args:
-        codec: any; where its `context` is None the codes are nearly those of the whole.
-        pieces: the sound, in pieces (batch, samples) of any length.
-        seconds: how much to work on at a time.
-
-    Yields:
-        Codes (batch, frames, codebooks).
-    """
-    yield from _in_pieces(codec.encode, pieces, codec.hop, 1, *_plan(codec, seconds))
-
-
-def decode(codec: Codec, pieces: Iterable[Tensor], seconds: float = PIECE) -> Iterator[Tensor]:
-    """Sound of any number of codes in constant memory; takes pieces (batch, frames, codebooks), see `encode`.
-
-    Yields:
-        Sound (batch, samples).
-    """
-    yield from _in_pieces(codec.decode, pieces, 1, codec.hop, *_plan(codec, seconds))
-
-
-def _plan(codec: Codec, seconds: float) -> tuple[int, int]:
-    """Frames to work on at a time, and frames of context."""
-    if seconds <= 0:
-        raise UserError(f"sound is coded in pieces longer than 0 s, got {seconds:g}")
-    context = round(RECURRENT_CONTEXT * codec.frame_rate) if codec.context is None else codec.context
-    return max(1, round(seconds * codec.frame_rate)), context
-
-
-def _in_pieces(
-    run: Callable[[Tensor], Tensor], pieces: Iterable[Tensor], into: int, out: int, frames: int, context: int
-) -> Iterator[Tensor]:
-    """Runs `run` on `frames` frames at a time, with `context` more on both sides, which are cut off the result.
-
-    `into` and `out` are the places of a frame on the second axis of what goes in and comes out.
-    """
-    import torch
-
-    held: Tensor | None = None  # starts with `before` frames that are done
-    before = 0
-    for piece in pieces:
-        held = piece if held is None else torch.cat([held, piece], dim=1)
-        while held.shape[1] > (before + frames + context) * into:  # more than that: the last call is never empty
-            result = run(held[:, : (before + frames + context) * into])
-            yield result[:, before * out : (before + frames) * out]
-            past = max(0, before + frames - context)
-            held, before = held[:, past * into :], before + frames - past
-    if held is not None and held.shape[1]:
-        yield run(held)[:, before * out :]
-
-
 # ------------------------------------------------------------------------------------------------------ what they share
+
+
+class Numbers:
+    """The numbers of the promise, for a model whose `config` has `sample_rate`, `hop`, `codebooks` and `codes`."""
+
+    config: Any
+
+    @property
+    def sample_rate(self) -> int:
+        return self.config.sample_rate
+
+    @property
+    def hop(self) -> int:
+        return self.config.hop
+
+    @property
+    def frame_rate(self) -> float:
+        return self.sample_rate / self.hop
+
+    @property
+    def codebooks(self) -> int:
+        return self.config.codebooks
+
+    @property
+    def cardinality(self) -> int:
+        return self.config.codes
 
 
 def whole_frames(audio: Tensor, codec: Any) -> Tensor:

@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from aoide import trace
 from aoide.config import UserError
-from aoide.models.codec import check_codes, codebook, commitment, whole_frames
+from aoide.models.codec import Numbers, check_codes, codebook, commitment, whole_frames
 from aoide.nn import strided
 from aoide.nn.discriminators import Band, Period
 from aoide.nn.official import adopt, modern_weight_norm
@@ -114,7 +114,7 @@ class Decoder(SoundDecoder):
 # ---------------------------------------------------------------------------------------------------------------- model
 
 
-class Model(nn.Module):
+class Model(Numbers, nn.Module):
     """Sound -> codes -> sound; see `aoide.models.codec.Codec`."""
 
     def __init__(self, config: Config) -> None:
@@ -126,26 +126,6 @@ class Model(nn.Module):
             config.dropout,
         )
         self.decoder = Decoder(config.latent_dim, config.decoder_dim, config.decoder_strides)
-
-    @property
-    def sample_rate(self) -> int:
-        return self.config.sample_rate
-
-    @property
-    def hop(self) -> int:
-        return self.config.hop
-
-    @property
-    def frame_rate(self) -> float:
-        return self.config.frame_rate
-
-    @property
-    def codebooks(self) -> int:
-        return self.config.codebooks
-
-    @property
-    def cardinality(self) -> int:
-        return self.config.codes
 
     @property
     def context(self) -> int:

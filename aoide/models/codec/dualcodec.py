@@ -33,7 +33,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from aoide import trace
 from aoide.config import UserError
-from aoide.models.codec import check_codes, codebook, commitment, dac, whole_frames
+from aoide.models.codec import Numbers, check_codes, codebook, commitment, dac, whole_frames
 from aoide.nn.conv import Conv1d
 from aoide.nn.convnext import ConvNeXtBlock
 from aoide.nn.official import adopt, modern_weight_norm
@@ -145,7 +145,7 @@ class Semantic(nn.Module):
 # ---------------------------------------------------------------------------------------------------------------- model
 
 
-class Model(nn.Module):
+class Model(Numbers, nn.Module):
     """Sound and features -> codes -> sound."""
 
     def __init__(self, config: Config) -> None:
@@ -158,18 +158,6 @@ class Model(nn.Module):
             (FactorisedVQ(of.latent_dim, of.codes, of.code_dim) for _ in range(of.codebooks)), of.dropout
         )
         self.decoder = dac.Decoder(of.latent_dim, of.decoder_dim, of.decoder_strides)
-
-    @property
-    def sample_rate(self) -> int:
-        return self.config.sample_rate
-
-    @property
-    def hop(self) -> int:
-        return self.config.hop
-
-    @property
-    def frame_rate(self) -> float:
-        return self.config.frame_rate
 
     @property
     def codebooks(self) -> int:

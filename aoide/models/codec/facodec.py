@@ -32,7 +32,7 @@ from torch.nn import functional
 
 from aoide import trace
 from aoide.config import UserError, build
-from aoide.models.codec import check_codes, codebook, commitment, whole_frames
+from aoide.models.codec import Numbers, check_codes, codebook, commitment, whole_frames
 from aoide.models.codec.dac import MelDistance, rename_codebooks
 from aoide.nn.attention import PreNormFFTBlock, sinusoids
 from aoide.nn.lengths import mean_over_time, token_of_frame
@@ -269,7 +269,7 @@ def _codebooks(config: Config, count: int, size: int) -> ResidualVQ:
     return ResidualVQ(FactorisedVQ(config.dim, size, config.code_dim, project=project) for _ in range(count))
 
 
-class Model(nn.Module):
+class Model(Numbers, nn.Module):
     """Sound -> codes and a voice -> sound."""
 
     encoder: SoundEncoder | None
@@ -281,18 +281,6 @@ class Model(nn.Module):
         encoder, decoder = config.encoder, config.decoder
         self.encoder = SoundEncoder(config.dim, encoder.channels, encoder.rates, guarded) if encoder else None
         self.decoder = FactorDecoder(config, decoder) if decoder else None
-
-    @property
-    def sample_rate(self) -> int:
-        return self.config.sample_rate
-
-    @property
-    def hop(self) -> int:
-        return self.config.hop
-
-    @property
-    def frame_rate(self) -> float:
-        return self.config.frame_rate
 
     @property
     def codebooks(self) -> int:

@@ -31,7 +31,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from aoide import trace
 from aoide.config import UserError, build
-from aoide.models.codec import check_codes, codebook, commitment, whole_frames
+from aoide.models.codec import Numbers, check_codes, codebook, commitment, whole_frames
 from aoide.models.codec.dac import MelDistance, rename_codebooks
 from aoide.nn.convnext import ConvNeXtBackbone, rename_backbone
 from aoide.nn.istft import FourierHead, Padding
@@ -185,7 +185,7 @@ class FourierDecoder(nn.Module):
 # ---------------------------------------------------------------------------------------------------------------- model
 
 
-class Model(nn.Module):
+class Model(Numbers, nn.Module):
     """Sound -> codes -> sound."""
 
     encoder: SoundEncoder | None
@@ -203,26 +203,6 @@ class Model(nn.Module):
             self.decoder = FourierDecoder(config.dim, fourier)
         elif convolutions:
             self.decoder = SoundDecoder(config.dim, convolutions.channels, convolutions.rates, Snake)
-
-    @property
-    def sample_rate(self) -> int:
-        return self.config.sample_rate
-
-    @property
-    def hop(self) -> int:
-        return self.config.hop
-
-    @property
-    def frame_rate(self) -> float:
-        return self.config.frame_rate
-
-    @property
-    def codebooks(self) -> int:
-        return self.config.codebooks
-
-    @property
-    def cardinality(self) -> int:
-        return self.config.codes
 
     @property
     def context(self) -> int:

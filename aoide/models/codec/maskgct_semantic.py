@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from aoide import trace
 from aoide.config import UserError
-from aoide.models.codec import check_codes, codebook, commitment
+from aoide.models.codec import Numbers, check_codes, codebook, commitment
 from aoide.models.codec.dac import rename_codebooks
 from aoide.nn.convnext import ConvNeXtBackbone, rename_backbone
 from aoide.nn.official import adopt
@@ -89,7 +89,7 @@ class Mapper(nn.Module):
         return self.out(self.backbone(x, mask))
 
 
-class Model(nn.Module):
+class Model(Numbers, nn.Module):
     """Features -> codes -> features."""
 
     def __init__(self, config: Config) -> None:
@@ -102,26 +102,6 @@ class Model(nn.Module):
             for _ in range(config.codebooks)
         )
         self.decoder = Mapper(config)
-
-    @property
-    def sample_rate(self) -> int:
-        return self.config.sample_rate
-
-    @property
-    def hop(self) -> int:
-        return self.config.hop
-
-    @property
-    def frame_rate(self) -> float:
-        return self.config.frame_rate
-
-    @property
-    def codebooks(self) -> int:
-        return self.config.codebooks
-
-    @property
-    def cardinality(self) -> int:
-        return self.config.codes
 
     @property
     def context(self) -> int:

@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from aoide import trace
 from aoide.audio.stft import stft
-from aoide.models.codec import check_codes, commitment, whole_frames
+from aoide.models.codec import Numbers, check_codes, commitment, whole_frames
 from aoide.nn.convnext import ConvNeXtBackbone
 from aoide.nn.istft import InverseSTFT, exact
 from aoide.nn.quantize import EuclideanVQ, ResidualVQ
@@ -134,7 +134,7 @@ class Head(nn.Module):
 # ---------------------------------------------------------------------------------------------------------------- model
 
 
-class Model(nn.Module):
+class Model(Numbers, nn.Module):
     """Sound -> codes -> sound; see `aoide.models.codec.Codec`."""
 
     def __init__(self, config: Config) -> None:
@@ -151,26 +151,6 @@ class Model(nn.Module):
         self.decoder = ConvNeXtBackbone(config.code_dim, dim, hidden, config.decoder_layers)
         self.head = Head(config)
         self.istft = InverseSTFT(config.n_fft, config.hop, "same")
-
-    @property
-    def sample_rate(self) -> int:
-        return self.config.sample_rate
-
-    @property
-    def hop(self) -> int:
-        return self.config.hop
-
-    @property
-    def frame_rate(self) -> float:
-        return self.config.frame_rate
-
-    @property
-    def codebooks(self) -> int:
-        return self.config.codebooks
-
-    @property
-    def cardinality(self) -> int:
-        return self.config.codes
 
     @property
     def context(self) -> int:

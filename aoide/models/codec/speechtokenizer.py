@@ -31,7 +31,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
-from aoide.models.codec import check_codes, commitment, whole_frames
+from aoide.models.codec import Numbers, check_codes, commitment, whole_frames
 from aoide.nn.discriminators import Period
 from aoide.nn.official import adopt, modern_weight_norm
 from aoide.nn.quantize import EuclideanVQ, ResidualVQ
@@ -245,7 +245,7 @@ class Decoder(nn.Module):
 # ---------------------------------------------------------------------------------------------------------------- model
 
 
-class Model(nn.Module):
+class Model(Numbers, nn.Module):
     """Sound -> codes -> sound; see `aoide.models.codec.Codec`. The first codebook is the semantic one."""
 
     def __init__(self, config: Config) -> None:
@@ -256,26 +256,6 @@ class Model(nn.Module):
         same = config.dim == config.semantic_dim
         self.semantic: nn.Module = nn.Identity() if same else nn.Linear(config.dim, config.semantic_dim)
         self.decoder = Decoder(config)
-
-    @property
-    def sample_rate(self) -> int:
-        return self.config.sample_rate
-
-    @property
-    def hop(self) -> int:
-        return self.config.hop
-
-    @property
-    def frame_rate(self) -> float:
-        return self.config.frame_rate
-
-    @property
-    def codebooks(self) -> int:
-        return self.config.codebooks
-
-    @property
-    def cardinality(self) -> int:
-        return self.config.codes
 
     @property
     def context(self) -> None:

@@ -28,6 +28,7 @@ from aoide.audio.mel import MelConfig
 from aoide.config import UserError
 from aoide.nn import align
 from aoide.nn.attention import FFTBlock, sinusoids
+from aoide.nn.conditional_norm import ConditionalFFTBlock, fitted
 from aoide.nn.lengths import expand
 from aoide.nn.official import adopt
 from aoide.nn.postnet import PostNet
@@ -59,6 +60,7 @@ class Config:
     energy: Scale = Scale(mean=3.0, deviation=2.0)  # ln of the spectrum's length: speech at usual level
     aligner: int | None = 128  # width of the learned aligner; null = the corpus gives durations
     postnet: int | None = None  # channels of the post-net; null = none
+    conditional_norm: bool = False  # the speaker steers the decoder's norms, to adapt to a new one (AdaSpeech)
     leaky_padding: bool = False  # let padding be heard by its neighbours, as the published code does in a batch
 
     def __post_init__(self) -> None:
@@ -66,6 +68,8 @@ class Config:
             raise ValueError(f"dim must be even and a multiple of heads, got {self.dim} and {self.heads}")
         if any(kernel % 2 == 0 for kernel in (*self.kernels, self.predictor_kernel)):
             raise ValueError(f"kernels must be odd, got {list(self.kernels)} and {self.predictor_kernel}")
+        if self.conditional_norm and self.speakers is None:
+            raise ValueError("conditional_norm needs speakers, of which one is enough")
 
 
 class Output(NamedTuple):
@@ -95,15 +99,17 @@ class Given(NamedTuple):
 class Stack(nn.ModuleList):
     """Transformer blocks over a sequence with position codes: (batch, time, dim) -> the same."""
 
-    def __init__(self, config: Config, layers: int) -> None:
+    def __init__(self, config: Config, layers: int, conditional: bool = False) -> None:
+        sizes = (config.dim, config.heads, config.hidden, config.kernels, config.dropout)
+        self.conditional = conditional
         super().__init__(
-            FFTBlock(config.dim, config.heads, config.hidden, config.kernels, config.dropout) for _ in range(layers)
+            ConditionalFFTBlock(*sizes, config.dim) if conditional else FFTBlock(*sizes) for _ in range(layers)
         )
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, condition: Tensor | None = None) -> Tensor:
         x = x + sinusoids(x.shape[1], x.shape[2], like=x)
         for block in self:
-            x = block(x, mask)
+            x = block(x, mask, condition) if self.conditional else block(x, mask)
         return x
 
 
@@ -121,7 +127,7 @@ class Model(nn.Module):
         self.duration = self._predictor()
         self.pitch = Variance(dim, config.pitch, self._predictor())
         self.energy = Variance(dim, config.energy, self._predictor())
-        self.decoder = Stack(config, config.decoder_layers)
+        self.decoder = Stack(config, config.decoder_layers, config.conditional_norm)
         self.out = nn.Linear(dim, config.mel.n_mels)
         self.postnet = PostNet(config.mel.n_mels, config.postnet) if config.postnet else None
 
@@ -197,11 +203,12 @@ class Model(nn.Module):
         return self._speak(tokens, token_mask, speaker, given)
 
     def _speak(self, tokens: Tensor, token_mask: Tensor, speaker: Tensor | None, given: Given) -> Output:
-        text = self.encoder(self.embed(tokens), token_mask)
+        text, who = self.encoder(self.embed(tokens), token_mask), None
         if self.speakers is not None:
             if speaker is None:
                 raise ValueError(f"this model has {self.config.speakers} voices: give speaker, the number of one")
-            text = text + self.speakers(speaker)[:, None]
+            who = self.speakers(speaker)  # (batch, dim)
+            text = text + who[:, None]
         log_durations = self.duration(text, token_mask)
         durations = given.durations
         if durations is None:
@@ -212,7 +219,7 @@ class Model(nn.Module):
         x, mask = expand(text, durations, None if given.frame_mask is None else given.frame_mask.shape[1])
         if given.frame_mask is not None:
             mask = mask & given.frame_mask
-        mel, coarse = self.out(self.decoder(x, mask)), None
+        mel, coarse = self.out(self.decoder(x, mask, who)), None
         if self.postnet is not None:
             coarse, mel = mel, mel + self.postnet(mel, None if self.config.leaky_padding else mask)
         for name, value in (("durations", durations), ("token_pitch", pitch), ("token_energy", energy), ("mel", mel)):
@@ -320,6 +327,11 @@ def example(config: Config, batch: int = 2, generator: torch.Generator | None = 
         "energy": 10 * torch.rand(shape, generator=generator),
         "speaker": torch.randint(0, config.speakers or 1, (batch,), generator=generator),
     }
+
+
+def started(weights: dict[str, Tensor], model: Model) -> dict[str, Tensor]:
+    """Trained weights, for a model that is to learn another speaker: see `conditional_norm.fitted`."""
+    return fitted(weights, model.state_dict())
 
 
 # ---------------------------------------------------------------------------------------------------- published weights

@@ -9,6 +9,8 @@ Idea      FastSpeech 2 expands encoded phonemes by predicted durations and adds 
           inverse STFT makes the sound. The spectra of a teacher voice are a deterministic function of its text, so
           plain regression towards them does not blur and no critic is needed.
 Trained   regression, objectives/regression.py      Recipe  recipes/tts/en-heart.yaml
+          a trained voice learns another from recordings, which have no spectra, by its loss `sound`, the distance of
+          the sounds' mels at three resolutions: recipes/tts/en-heart-adapt.yaml
 Paper     FastSpeech 2, Ren et al. 2020, arXiv:2006.04558 (section 2.4 for "2s"); ConvNeXt decoder after Vocos,
           arXiv:2306.00814
 Official  none published
@@ -30,12 +32,21 @@ from aoide.nn import sourcefilter
 from aoide.nn.attention import AttentionBlock
 from aoide.nn.convnext import ConvNeXtBlock
 from aoide.nn.lengths import longest, mask_from_lengths, token_of_frame
+from aoide.nn.stft_loss import MultiScaleMelLoss
 from aoide.objectives import regression
 from aoide.objectives.regression import masked_l1
 
 F0_CENTRE = 200.0  # Hz; log F0 is predicted and fed relative to it
 QUIET = math.exp(-5.0)  # about -80 dB below a loud harmonic: what is quieter need not be learned
 NEEDS = ("tokens", "durations", "f0", "spectra")
+OF_SPECTRA = ("harmonics", "harmonics_phase", "rest", "rest_phase")  # the losses that need a teacher's spectra
+
+
+def needs(objective: regression.Config) -> tuple[str, ...]:
+    """What the data must give for the losses that have a weight: spectra of a teacher, a recorded sound, or both."""
+    spectra = any(objective.weights.get(name) for name in OF_SPECTRA)
+    sound = bool(objective.weights.get("sound"))
+    return ("tokens", "durations", "f0", *(["spectra"] if spectra else []), *(["audio"] if sound else []))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -254,6 +265,26 @@ def voicing_loss(output: Output, batch: Mapping[str, Tensor]) -> Tensor:
     return weighted_mean(error, output.frame_mask)
 
 
+class SoundLoss(nn.Module):
+    """The distance of the sound from a recording: L1 of log-mels, in decades, at three resolutions.
+
+    It does not look at phases, so a model that has learned those from a teacher keeps them.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.distance = MultiScaleMelLoss(config.sample_rate, n_mels=(40, 80, 160), windows=(512, 1024, 2048))
+
+    def forward(self, output: Output, batch: Mapping[str, Tensor]) -> Tensor:
+        lh, theta, lr, phi = output.spectra.float().unbind(dim=2)
+        settings = {"hop": self.config.hop, "sample_rate": self.config.sample_rate}
+        sound = sourcefilter.synthesize(lh, theta, lr, phi, output.f0, **settings)
+        real = output.frame_mask.repeat_interleave(self.config.hop, dim=1)
+        length = min(sound.shape[1], batch["audio"].shape[1])
+        return self.distance(*((x[:, :length] * real[:, :length]) for x in (sound, batch["audio"])))
+
+
 LOSSES = {
     "duration": duration_loss,
     "pitch": pitch_loss,
@@ -262,6 +293,7 @@ LOSSES = {
     "harmonics_phase": phase_loss(1, lambda theta: math.pi * torch.tanh(theta)),
     "rest": magnitude_loss(2),
     "rest_phase": phase_loss(3, lambda phi: phi),
+    "sound": SoundLoss,
 }
 TRAINING = regression.Config(
     weights={
@@ -294,6 +326,7 @@ def example(config: Config, batch: int = 2, generator: torch.Generator | None = 
         "frame_mask": torch.arange(frames) < durations.sum(dim=1, keepdim=True),
         "f0": torch.where(torch.rand(batch, frames, generator=generator) > 0.3, f0, 0.0),
         "spectra": torch.randn(batch, frames, 4, config.bins, generator=generator),
+        "audio": 0.1 * torch.randn(batch, frames * config.hop, generator=generator),
     }
 
 

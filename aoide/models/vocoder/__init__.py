@@ -16,13 +16,15 @@ it off:
 
 `source` is on the clock of the frames and is cut like the mel; given, it takes the place of F0 and of all chance. Where
 not even F0 is there as a whole, `model.source(later, after=source)` goes on from the source of the frames before. What
-the arguments of `source` are called says what it reads: f0, mel, frame_mask.
+the arguments of `source` are called says what it reads: f0, mel, frame_mask. `model.source_form` describes it for
+generate/sources.py, which makes it without torch.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from aoide.config import UserError
 
@@ -30,6 +32,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from aoide.audio.mel import MelConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """What kind of source a vocoder reads."""
+
+    kind: Literal["noise", "sines", "pulses"]
+    hop: int  # samples of the source a frame
+    partials: int = 0  # sines, each with an offset and noise of its own
+    hidden: int = 0  # numbers of noise a frame for a hidden layer
+    glide: bool = False  # F0 moves on within a frame to that of the next
 
 
 class Vocoder(Protocol):

@@ -34,7 +34,7 @@ from aoide.config import UserError
 from aoide.models.vocoder import check_mel
 from aoide.nn import upsampler
 from aoide.nn.discriminators import Period
-from aoide.nn.official import adopt
+from aoide.nn.official import adopt, amphion_mel
 from aoide.nn.stft_loss import MelLoss
 from aoide.nn.upsampler import Upsampler
 from aoide.objectives import Batch, gan
@@ -206,16 +206,17 @@ def official_mel(settings: Mapping[str, Any], hop: int) -> MelConfig:
             f"this configuration contradicts itself: its rates make {hop} samples of a frame, hop_size is "
             f"{settings['hop_size']}"
         )
-    amphion = "n_mel" in settings or "sample_rate" in settings
-    rate = settings.get("sample_rate", 24_000) if amphion else settings.get("sampling_rate", 22_050)
+    if "n_mel" in settings or "sample_rate" in settings:
+        return amphion_mel({**settings, "hop_size": hop})
+    rate = settings.get("sampling_rate", 22_050)
     return MelConfig(
         sample_rate=rate,
         n_fft=settings.get("n_fft", 1024),
         hop=hop,
         win=settings.get("win_size", 1024),
-        n_mels=settings.get("n_mel", 100) if amphion else settings.get("num_mels", 80),
+        n_mels=settings.get("num_mels", 80),
         fmin=settings.get("fmin") or 0,
-        fmax=settings.get("fmax", None if amphion else 8_000) or rate / 2,
+        fmax=settings.get("fmax", 8_000) or rate / 2,
         scale="slaney",
         norm="slaney",
         eps=1e-9,

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
-from aoide.models.vocoder import check_mel
+from aoide.models.vocoder import Source, check_mel
 from aoide.nn import sourcefilter, upsampler
 from aoide.nn.discriminators import Period
 from aoide.nn.official import adopt, amphion_mel, modern_weight_norm
@@ -115,6 +115,13 @@ class Model(nn.Module):
     def context(self) -> int:
         """Frames before and after a frame that its sound depends on, once the source is given."""
         return self.upsampler.reach
+
+    @property
+    def source_form(self) -> Source:
+        """What `source` makes, for those who make it without torch."""
+        _, partials, _, hidden = self.config.source_parts
+        glide = self.config.source == "sine"
+        return Source(kind="sines", hop=self.config.source_hop, partials=partials, hidden=hidden, glide=glide)
 
     def source(self, f0: Tensor, generator: torch.Generator | None = None, after: Tensor | None = None) -> Tensor:
         """What runs through the whole sound and must be made before it is cut: the phase, and all that is drawn.

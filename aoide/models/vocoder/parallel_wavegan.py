@@ -28,7 +28,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
-from aoide.models.vocoder import check_mel
+from aoide.models.vocoder import Source, check_mel
 from aoide.nn.official import adopt, modern_weight_norm
 from aoide.nn.sourcefilter import drawn
 from aoide.nn.stft_loss import MelLoss, MultiResolutionSTFTLoss
@@ -100,6 +100,11 @@ class Model(nn.Module):
         """Frames before and after a frame that its sound depends on, once the noise is given."""
         stretched = sum(1 / math.prod(self.config.scales[:i]) for i in range(len(self.config.scales)))
         return math.ceil(self.config.around + stretched + self.stack.shape.reach / self.config.mel.hop)
+
+    @property
+    def source_form(self) -> Source:
+        """What `source` makes, for those who make it without torch."""
+        return Source(kind="noise", hop=self.config.mel.hop)
 
     def source(self, mel: Tensor, generator: torch.Generator | None = None, after: Tensor | None = None) -> Tensor:
         """The noise of a whole, before it is cut: mel (batch, frames, mels) -> (batch, frames, hop).

@@ -32,7 +32,7 @@ from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.audio.stft import stft
 from aoide.config import UserError
-from aoide.models.vocoder import check_mel
+from aoide.models.vocoder import Source, check_mel
 from aoide.nn import sourcefilter
 from aoide.nn.convnext import ConvNeXtBackbone
 from aoide.nn.istft import InverseSTFT, exact
@@ -105,6 +105,11 @@ class Model(nn.Module):
     def f0(self, mel: Tensor, frame_mask: Tensor | None = None) -> Tensor:
         """The F0 that the model hears: mel (batch, frames, mels) -> (batch, frames) Hz, 0 = unvoiced."""
         return _hertz(*self.predict(mel, frame_mask))
+
+    @property
+    def source_form(self) -> Source:
+        """What `source` makes, for those who make it without torch."""
+        return Source(kind="pulses", hop=self.config.mel.hop)
 
     def source(
         self,
@@ -182,16 +187,22 @@ class Model(nn.Module):
         if mask is not None:  # beyond its end an item goes on with its last F0, as a lone one does
             last = (mask.sum(1, keepdim=True) - 1).clamp(min=0)
             f0 = torch.where(mask, f0, f0.gather(1, last))
-        voiced = (f0 > sourcefilter.VOICED_ABOVE).to(mel.dtype)
-        relative = voiced * (f0.clamp(min=sourcefilter.VOICED_ABOVE) / F0_CENTRE).log()
-        hidden = self.backbone(torch.cat([mel, relative[..., None], voiced[..., None]], dim=-1), mask)
-        filters = exact(self.head, hidden).unflatten(-1, (4, -1))
+        filters = self.filters(mel, f0, mask)
         trace.report("sourcefilter/f0", f0)
         trace.report("sourcefilter/filters", filters)
         lengths = None if mask is None else mask.sum(1) * self.config.mel.hop
         with torch.autocast(mel.device.type, enabled=False):
             pulses = sourcefilter.pulses(f0.float(), self.config.mel.hop, self.config.mel.sample_rate, centres)
             return self.istft(self._spectrum(filters, pulses, noise.flatten(1).float(), lengths), mask)
+
+    def filters(self, mel: Tensor, f0: Tensor, mask: Tensor | None = None) -> Tensor:
+        """How pulses and noise are filtered: mel (batch, frames, mels), f0 (batch, frames) Hz -> lh, theta, lr and phi
+        (batch, frames, 4, bins).
+        """
+        voiced = (f0 > sourcefilter.VOICED_ABOVE).to(mel.dtype)
+        relative = voiced * (f0.clamp(min=sourcefilter.VOICED_ABOVE) / F0_CENTRE).log()
+        hidden = self.backbone(torch.cat([mel, relative[..., None], voiced[..., None]], dim=-1), mask)
+        return exact(self.head, hidden).unflatten(-1, (4, -1))
 
     def _spectrum(self, filters: Tensor, pulses: Tensor, noise: Tensor, lengths: Tensor | None) -> Tensor:
         """filters (batch, frames, 4, bins), pulses and noise (batch, samples) -> complex (batch, frames, bins)."""

@@ -21,6 +21,7 @@ Differs      from Vocos: all of the above. Above 4 kHz the magnitudes fluctuate 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ from aoide.nn.stft_loss import MultiResolutionSTFTLoss
 from aoide.objectives import Batch, regression
 
 LEVEL_REACH = 9  # frames to each side in which the loudest band is looked for
-TRUST = 0.1  # in the spectrum that was tried, against what was heard of it
+TRUST = 0.2  # in the spectrum that was tried, against what was heard of it
 TEXTURE_ABOVE = 4_000.0  # Hz
 TEXTURES = 64  # frames of noise to choose from
 GROUP = 10  # bands of which the loudest is looked for
@@ -85,6 +86,7 @@ class Model(nn.Module):
         nn.init.normal_(self.out.weight, std=0.02)
         nn.init.zeros_(self.out.bias)
         self.istft = InverseSTFT(mel.n_fft, mel.hop, mel.padding)
+        self.low = InverseSTFT(mel.n_fft // 2, mel.hop // 2, mel.padding)  # of the lower half of the spectrum
         bands = torch.from_numpy(filterbank(mel).copy())
         self.register_buffer("bands", bands.mT.contiguous(), persistent=False)  # (bins, mels)
         self.register_buffer("inverse", torch.linalg.pinv(bands).mT.contiguous(), persistent=False)  # (mels, bins)
@@ -107,8 +109,14 @@ class Model(nn.Module):
         magnitudes, phase = self.spectrum(mel, frame_mask)
         return Output(self.polish(magnitudes, phase, frame_mask, self.config.polish), magnitudes)
 
-    def vocode(self, mel: Tensor, frame_mask: Tensor | None = None, *, polish: int | None = None) -> Tensor:
-        """mel -> waveform (batch, frames * hop), with `polish` Griffin-Lim steps (None: as in training)."""
+    def vocode(
+        self, mel: Tensor, frame_mask: Tensor | None = None, *, polish: int | Sequence[int] | None = None
+    ) -> Tensor:
+        """mel -> waveform (batch, frames * hop).
+
+        polish: Griffin-Lim steps, in turn of the whole spectrum and of its lower half, the whole first and last; None:
+        as in training.
+        """
         steps = self.config.polish if polish is None else polish
         return self.polish(*self.spectrum(mel, frame_mask), frame_mask, steps)
 
@@ -128,24 +136,39 @@ class Model(nn.Module):
             magnitudes = magnitudes * ((linear / (magnitudes @ self.bands + TINY)) @ self.share)
         return magnitudes, phase
 
-    def polish(self, magnitudes: Tensor, phase: Tensor, frame_mask: Tensor | None, steps: int) -> Tensor:
+    def polish(
+        self, magnitudes: Tensor, phase: Tensor, frame_mask: Tensor | None, steps: int | Sequence[int]
+    ) -> Tensor:
         """Griffin-Lim: to and fro between spectra of this magnitude and spectra that a sound can have -> waveform.
 
         `generate/synthesis.py` has the same steps in numpy, and says more.
         """
         spectrum = tried = torch.polar(magnitudes, phase)
+        half = self.low.n_fft // 2 + 1
+        for number, count in enumerate([steps] if isinstance(steps, int) else steps):
+            if number % 2 == 0:
+                tried, spectrum = self._mend(self.istft, magnitudes, tried, spectrum, frame_mask, count)
+            else:
+                parts = (magnitudes[..., :half], tried[..., :half], spectrum[..., :half])
+                low, heard = self._mend(self.low, *parts, frame_mask, count)
+                tried = torch.cat([low, tried[..., half:]], dim=-1)
+                spectrum = torch.cat([heard, spectrum[..., half:]], dim=-1)
+        return self.istft(spectrum, frame_mask)
+
+    @staticmethod
+    def _mend(
+        istft: InverseSTFT, magnitudes: Tensor, tried: Tensor, spectrum: Tensor, mask: Tensor | None, steps: int
+    ) -> tuple[Tensor, Tensor]:
+        lengths = None if mask is None else mask.sum(1) * istft.hop
         for _ in range(steps):
-            agreed = (TRUST * tried + self._heard(self.istft(tried, frame_mask), frame_mask)) / (1 + TRUST)
+            sound = istft(tried, mask)
+            heard = stft(sound, istft.n_fft, istft.hop, istft.window, istft.padding, lengths)
+            agreed = (TRUST * tried + heard) / (1 + TRUST)
             disagreement = tried - agreed
             leap = agreed - disagreement
             spectrum = leap * (magnitudes / (leap.abs() + TINY))
             tried = spectrum + disagreement
-        return self.istft(spectrum, frame_mask)
-
-    def _heard(self, audio: Tensor, frame_mask: Tensor | None) -> Tensor:
-        mel = self.config.mel
-        lengths = None if frame_mask is None else frame_mask.sum(1) * mel.hop
-        return stft(audio, mel.n_fft, mel.hop, self.istft.window, mel.padding, lengths)
+        return tried, spectrum
 
     def _texture(self, mel: Tensor) -> Tensor:
         """Factors (batch, frames, bins) by which magnitudes above TEXTURE_ABOVE fluctuate, as those of noise do.

@@ -9,16 +9,18 @@ Paper        Kalchbrenner et al. 2018, arXiv:1802.08435; the two layers and the 
 Parity       tests/parity/test_wavernn.py
 Differs      Amphion has the network alone; sampling is ours. `vocode` does the arithmetic of the network in another
              order: what depends on the mel alone is computed for many samples at once, products of one vector are one
-             product, and the loop runs in numpy on the CPU, wherever the model is; see `Loop`. The default size is what
-             a CPU can afford, the budget of LPCNet (two layers of 128); fatchord's recipes have 512. Frames beyond the
-             ends are taken to be as the ends are.
+             product, and the loop runs on the CPU, wherever the model is, compiled where numba is there; see `Loop`.
+             The default size is what a CPU can afford, the budget of LPCNet (two layers of 128); fatchord's recipes
+             have 512. Frames beyond the ends are taken to be as the ends are.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -35,6 +37,7 @@ from aoide.nn.wavenet import Stretch, beyond_the_ends
 from aoide.objectives import tokens
 
 BLOCK = 512  # samples whose share of the mel is computed at once
+FEW = 4  # sounds that a compiled loop makes faster one after the other than numpy makes them side by side
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,87 +212,139 @@ class Loop:
     """The network as few and as large products as it can be, for one sample after the other.
 
     Nothing stands between the embedding and the first two products with it, so these are one product with sample and
-    mel; the mel's share is computed in blocks ahead. Each recurrent state is multiplied once, by all that it meets:
-    h1 by its own cell, the next cell and the third layer. sigmoid(x) is tanh(x / 2) / 2 + 1 / 2, whose factors are
-    folded into the weights, so that two gates and their candidate are two calls of tanh. What is multiplied ends with a
-    1, for the bias. The rest is numpy in place: a call of it costs a third of one of PyTorch's where vectors are short.
+    mel; the mel's share is computed in blocks ahead. Each recurrent state is multiplied once, by all that it meets: h1
+    by its own cell and the next. sigmoid(x) is tanh(x / 2) / 2 + 1 / 2, whose factors are folded into the weights, so
+    that two gates and their candidate are two calls of tanh. What is multiplied ends with a 1, for the bias.
+
+    Two ways to go on: one sound or a few by a loop that numba has compiled, where it is installed; many sounds side by
+    side in numpy in place, of which a call costs a third of one of PyTorch's where vectors are short.
+
+    Args:
+        model: whose weights are used.
+        batch: sounds side by side.
+        compiled: None: where it is there and faster.
     """
 
-    def __init__(self, model: Model, batch: int) -> None:
+    def __init__(self, model: Model, batch: int, compiled: bool | None = None) -> None:
         self.model, self.batch = model, batch
+        self._compiled = batch <= FEW and _compiled() is not None if compiled is None else compiled
         units, hidden = model.config.rnn, model.config.hidden
         first, second = _Recurrent.of(model.first), _Recurrent.of(model.second)
         gates = torch.cat([torch.full((2 * units,), 0.5), torch.ones(units)]).to(model.embed.weight)
-        self._w1 = first.weight_ih * gates[:, None]
-        w2 = second.weight_ih * gates[:, None]
-        self._w2, self._w2_context = w2[:, :units], w2[:, units:]
-        self._w3, self._w3_context = model.third.weight[:, :units], model.third.weight[:, units:]
-        self._bias1, self._bias2 = first.bias_ih * gates, second.bias_ih * gates
-        into = model.embed.weight[:, :1]  # how the sample enters the embedding
-        self._level = _numpy(torch.cat([self._w1 @ into, self._w2 @ into, self._w3 @ into])[:, 0])
-        none = torch.zeros(3 * units + hidden).to(gates)
+        meet = torch.cat([w[:, :units] for w in (first.weight_ih, second.weight_ih, model.third.weight)])
+        meet[: 6 * units] *= gates.repeat(2)[:, None]  # what the embedding meets
+        self._of_level = _numpy(meet @ model.embed.weight[:, 0])
+        self._of_mel, self._of_context, self._bias = _known_weights(model, meet, gates)
         # half the candidate's share of the state: the other half comes through the reset gate
-        self._h1 = _with_bias([0.5 * first.weight_hh, self._w2, self._w3], [0.5 * first.bias_hh, none])
-        self._h2 = _with_bias([0.5 * second.weight_hh, self._w3], [0.5 * second.bias_hh, none[:hidden]])
+        second_in = meet[3 * units : 6 * units]
+        self._of_h1 = _with_bias([0.5 * first.weight_hh, second_in], [0.5 * first.bias_hh, torch.zeros_like(gates)])
+        self._of_h2 = _with_bias([0.5 * second.weight_hh], [0.5 * second.bias_hh])
+        self._third = _numpy(meet[6 * units :].T)
         self._fourth = _numpy(model.fourth.weight[:, :hidden].T)
         self._out = _with_bias([model.out.weight], [model.out.bias])
+        self._levels = _levels(model.family)
+        self._h1, self._h2 = _ending_with_1(batch, units), _ending_with_1(batch, units)
+        self._level = np.zeros(batch, np.float32)  # of the sample before
 
     def run(self, mel: Tensor, context: Tensor, noise: Iterable[np.ndarray]) -> Tensor:
         """Conditions (batch, samples, ...), noise (batch, draws) for each sample -> values (batch, samples)."""
-        family, units, batch = self.model.family, self.model.config.rnn, self.batch
-        hidden = self._fourth.shape[1]
-        h1, h2 = _ending_with_1(batch, units), _ending_with_1(batch, units)
-        y = _ending_with_1(batch, hidden)
-        rest1, rest2 = h1 @ self._h1, h2 @ self._h2  # what the states give to all that they meet
-        given = np.empty((batch, 6 * units + hidden), np.float32)  # what the sample before and the mel give
+        draws, steps = iter(noise), self._steps_compiled if self._compiled else self._steps
+        values = []
+        for start in range(0, mel.shape[1], BLOCK):
+            known = self._known(mel[:, start : start + BLOCK], context[:, start : start + BLOCK])
+            values.append(steps(known, np.stack(list(islice(draws, len(known))))))
+        made = np.concatenate(values).T
+        return torch.from_numpy(made.astype(np.float32 if self._levels is None else np.int64))
+
+    def _known(self, mel: Tensor, context: Tensor) -> np.ndarray:
+        """What the mel gives to the two cells, the third layer and the fourth: (samples, batch, all of these)."""
+        samples, batch = mel.shape[1], mel.shape[0]
+        mel, context = (x.transpose(0, 1).reshape(samples * batch, -1) for x in (mel, context))
+        known = torch.addmm(self._bias, mel, self._of_mel).addmm_(context, self._of_context)
+        return _numpy(known.view(samples, batch, -1))
+
+    def _steps_compiled(self, known: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """What `_steps` does, one sound after the other."""
+        loop = _compiled()
+        assert loop is not None
+        weights = (self._of_level, self._of_h1, self._of_h2, self._third, self._fourth, self._out)
+        levels = np.empty(0, np.float32) if self._levels is None else self._levels
+        bells = self.model.family.count if self._levels is None else 0
+        values = np.empty(known.shape[:2], np.float32)
+        for i in range(self.batch):
+            own, chance = (np.ascontiguousarray(part[:, i]) for part in (known, noise))
+            states, level = (self._h1[i], self._h2[i]), self._level[i]
+            values[:, i], self._level[i] = loop(own, chance, weights, states, level, levels, bells, tokens.FLOOR)
+        return values
+
+    def _steps(self, known: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """What the mel gives, and noise (samples, batch, draws) -> values (samples, batch), of all sounds at once."""
+        family, units, hidden, batch = self.model.family, self.model.config.rnn, self.model.config.hidden, self.batch
+        h1, h2, y = self._h1, self._h2, _ending_with_1(batch, hidden)
+        rest1, rest2 = h1 @ self._of_h1, h2 @ self._of_h2  # what the states give to all that they meet
+        early = 6 * units + hidden  # numbers that the sample before has a share in
+        given = np.empty((batch, early), np.float32)  # what the sample before and the mel give
+        to_two, to_three = given[:, 3 * units : 6 * units], given[:, 6 * units :]
         one = _Cell(h1[:, :-1], rest1[:, : 3 * units], given[:, : 3 * units])
-        two = _Cell(h2[:, :-1], rest2[:, : 3 * units], given[:, 3 * units : 6 * units])
-        to_two, to_three, also_to_three = rest1[:, 3 * units : 6 * units], rest1[:, 6 * units :], rest2[:, 3 * units :]
-        for_two, x, fourth = (
-            given[:, 3 * units : 6 * units],
-            given[:, 6 * units :],
+        two = _Cell(h2[:, :-1], rest2, to_two)
+        both, x, fourth = (
+            np.empty((batch, units), np.float32),
+            np.empty_like(to_three),
             np.empty((batch, hidden), np.float32),
         )
         active, scores = y[:, :-1], np.empty((batch, family.size), np.float32)
-        values, levels = [], _levels(family)
-        level = np.zeros((batch, 1), np.float32)  # of the sample before
-        for (known, known_fourth), chance in zip(self._known(mel, context), noise, strict=True):
-            np.multiply(level, self._level, out=given)
-            np.add(given, known, out=given)
+        values = []
+        for now in range(len(known)):
+            np.multiply(self._level[:, None], self._of_level, out=given)
+            np.add(given, known[now, :, :early], out=given)
             one.step()
-            np.dot(h1, self._h1, out=rest1)
-            np.add(for_two, to_two, out=for_two)
+            np.dot(h1, self._of_h1, out=rest1)
+            np.add(to_two, rest1[:, 3 * units :], out=to_two)
             two.step()
-            np.dot(h2, self._h2, out=rest2)
+            np.dot(h2, self._of_h2, out=rest2)
+            np.add(h1[:, :-1], h2[:, :-1], out=both)
+            np.dot(both, self._third, out=x)
             np.add(x, to_three, out=x)
-            np.add(x, also_to_three, out=x)
             np.maximum(x, 0, out=x)
             np.dot(x, self._fourth, out=fourth)
-            np.add(fourth, known_fourth, out=fourth)
+            np.add(fourth, known[now, :, early:], out=fourth)
             np.maximum(fourth, 0, out=active)
             np.dot(y, self._out, out=scores)
-            value = family.sample(scores, chance)
+            value = family.sample(scores, noise[now])
             values.append(value)
-            level[:, 0] = value if levels is None else levels[value]
-        return torch.from_numpy(np.stack(values, axis=1))
+            self._level[:] = value if self._levels is None else self._levels[value]
+        return np.stack(values)
 
-    def _known(self, mel: Tensor, context: Tensor) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """For each sample what the mel gives to the cells and the third layer, and to the fourth: (batch, ...) each."""
-        model, hidden = self.model, self.model.config.hidden
-        for start in range(0, mel.shape[1], BLOCK):
-            part = mel[:, start : start + BLOCK].transpose(0, 1)
-            one, two, three, four = context[:, start : start + BLOCK].transpose(0, 1).chunk(4, dim=-1)
-            x = torch.cat([part, one], dim=-1) @ model.embed.weight[:, 1:].T + model.embed.bias
-            known = torch.cat(
-                [
-                    x @ self._w1.T + self._bias1,
-                    x @ self._w2.T + two @ self._w2_context.T + self._bias2,
-                    x @ self._w3.T + three @ self._w3_context.T + model.third.bias,
-                ],
-                dim=-1,
-            )
-            fourth = four @ model.fourth.weight[:, hidden:].T + model.fourth.bias
-            yield from zip(_numpy(known), _numpy(fourth), strict=True)
+
+def _known_weights(model: Model, meet: Tensor, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """How mel, context and biases reach what the loop adds up: (mels, all), (context, all), (all,).
+
+    Args:
+        meet: what the embedding meets: both cells and the third layer, (6 * units + hidden, units).
+        gates: the factors of the gates of a cell.
+    """
+    mels, units, hidden, aux = model.config.mel.n_mels, model.config.rnn, model.config.hidden, model.config.context // 4
+    first, second = _Recurrent.of(model.first), _Recurrent.of(model.second)
+    early, embed = len(meet), meet @ model.embed.weight[:, 1:]
+    of_mel = torch.cat([embed[:, :mels], embed.new_zeros(hidden, mels)])
+    of_context = embed.new_zeros(early + hidden, 4 * aux)  # each layer reads a quarter of it
+    of_context[:early, :aux] = embed[:, mels:]
+    of_context[3 * units : 6 * units, aux : 2 * aux] = second.weight_ih[:, units:] * gates[:, None]
+    of_context[6 * units : early, 2 * aux : 3 * aux] = model.third.weight[:, units:]
+    of_context[early:, 3 * aux :] = model.fourth.weight[:, hidden:]
+    cells = torch.cat([first.bias_ih, second.bias_ih]) * gates.repeat(2)
+    bias = torch.cat([torch.cat([cells, model.third.bias]) + meet @ model.embed.bias, model.fourth.bias])
+    return of_mel.T.contiguous(), of_context.T.contiguous(), bias
+
+
+@functools.cache
+def _compiled() -> Callable[..., tuple[np.ndarray, float]] | None:
+    """The loop over samples without Python in it; None where numba is not installed, or does not run here."""
+    try:
+        from aoide.models.vocoder import _wavernn_loop
+    except (ImportError, RuntimeError):  # also: a numpy that it does not know yet, no place to keep what it compiles
+        return None
+    return _wavernn_loop.steps
 
 
 class _Recurrent(NamedTuple):
