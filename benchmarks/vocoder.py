@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("--vocoder", default=voices.DEFAULT_VOCODER, help="a vocoder of the package, or a folder")
     parser.add_argument("--quick", action="store_true", help="every fifth clip, few repeats, no results file")
     parser.add_argument("--no-speed", dest="speed", action="store_false", help="quality alone, no results file")
+    parser.add_argument("--speed-again", action="store_true", help="speed alone, put into today's results file")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "aoide-bench")
     parser.add_argument("--output", type=Path, default=HERE / "results", help="folder of the results file")
     args = parser.parse_args()
@@ -155,6 +156,18 @@ def main() -> None:
     if not clips:
         parser.error(f"{args.sounds}: no test/*/*.flac in it; python tools/make_sounds.py makes them")
     hardware = machine()
+    date = datetime.date.today().isoformat()
+    path = args.output / f"vocoder_{hardware['words']}_{date}.json"
+    if args.speed_again:
+        content = json.loads(path.read_text("utf-8"))
+        content |= {
+            "speed": speeds(args.vocoder, quick=False),
+            "machine_of_speed": hardware,
+            "commit_of_speed": commit(),
+        }
+        path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        print(table(content["quality"], content["speed"]))
+        return
     with tempfile.TemporaryDirectory() as folder:
         systems: dict[str, Copy] = {"lectura HiFi-GAN": peer(args.cache, Path(folder))}
         systems[args.vocoder] = Vocoder(args.vocoder).resynth
@@ -166,9 +179,7 @@ def main() -> None:
     print(table(figures, speed))
     if args.quick:
         return
-    date = datetime.date.today().isoformat()
     content = {"benchmark": "vocoder", "date": date, "commit": commit(), "machine": hardware}
-    path = args.output / f"vocoder_{hardware['words']}_{date}.json"
     path.write_text(json.dumps(content | {"quality": figures, "speed": speed}, indent=1) + "\n", "utf-8")
     print(path)
 

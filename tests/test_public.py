@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_names():
-    assert aoide.__all__ == ["Sound", "__version__", "generate", "load", "models", "trace"]
+    assert aoide.__all__ == ["Score", "Sound", "__version__", "generate", "load", "models", "trace"]
     assert sorted(dir(aoide)) == sorted(aoide.__all__)
     for name in aoide.__all__:
         assert getattr(aoide, name) is not None
@@ -61,6 +61,7 @@ VERBS = {
         "--licence",
         "--summary",
         "--quantise",
+        "--trainable",
         "--polish",
         "--no-ema",
     ],  # fmt: skip
