@@ -147,11 +147,13 @@ def gaussian_scores(latent: Tensor, mean: Tensor, log_deviation: Tensor) -> Tens
         mean, log_deviation: (batch, tokens, dim).
 
     Returns:
-        (batch, frames, tokens) log densities. Source: Kim et al. 2020, arXiv:2005.11129, section 3.
+        (batch, frames, tokens) log densities, float32. Source: Kim et al. 2020, arXiv:2005.11129, section 3.
     """
-    precision = torch.exp(-2 * log_deviation)
-    of_token = (-0.5 * math.log(2 * math.pi) - log_deviation - 0.5 * mean.square() * precision).sum(2)
-    return of_token[:, None] - 0.5 * latent.square() @ precision.mT + latent @ (mean * precision).mT
+    with torch.autocast(latent.device.type, enabled=False):  # large terms cancel
+        latent, mean, log_deviation = latent.float(), mean.float(), log_deviation.float()
+        precision = torch.exp(-2 * log_deviation)
+        of_token = (-0.5 * math.log(2 * math.pi) - log_deviation - 0.5 * mean.square() * precision).sum(2)
+        return of_token[:, None] - 0.5 * latent.square() @ precision.mT + latent @ (mean * precision).mT
 
 
 def monotonic_search(scores: Tensor, token_lengths: Tensor, frame_lengths: Tensor) -> Tensor:

@@ -388,9 +388,8 @@ class Upsampler(nn.Module):
                 BLOCKS[block](dim // 2, size, spread, activation or leaky_relu)
                 for size, spread in zip(block_kernels, dilations, strict=True)
             ]
-            if isinstance(upsampling_activation, bool):
-                before = LeakyReLU() if upsampling_activation else None
-            else:
+            before: nn.Module | None = LeakyReLU() if upsampling_activation is True else None
+            if callable(upsampling_activation):
                 before = upsampling_activation(dim)
             self.stages.append(Stage(dim, dim // 2, rate, kernel, blocks, before))
             dim //= 2

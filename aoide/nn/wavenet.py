@@ -225,13 +225,13 @@ class Cached:
     def __init__(self, stack: WaveNet, batch: int) -> None:
         shape = stack.shape
         assert shape.causal and not shape.step, "only a causal stack can go on from the past alone"
-        assert not shape.separable, "its steps are one product a layer"
         dim, hidden, self.skip, self._time = shape.dim, shape.hidden, shape.skip, 0
         self._project: list[tuple[np.ndarray, np.ndarray]] = []  # of the condition: weights and bias, one a layer
         self._layers: list[tuple[np.ndarray, ...]] = []
         halve = np.concatenate([np.ones(hidden), np.full(hidden, 0.5)]).astype(np.float32)
         for number, layer in enumerate(stack.layers):
             assert isinstance(layer, Layer)
+            assert isinstance(layer.dilated, nn.Conv1d), "a separable convolution is not one product"
             shrunk = layer.scale**number  # x is kept free of the scales that it went through
             dilated = _array(layer.dilated.weight).transpose(2, 1, 0).reshape(-1, 2 * hidden) * halve * shrunk
             condition = (

@@ -267,3 +267,21 @@ def test_a_batch_without_what_the_model_needs_is_told() -> None:
     del batch["mel"]
     with pytest.raises(UserError, match="vocos needs mel but the data give frame_mask, audio"):
         next(_objective().steps(batch))
+
+
+def test_a_piece_is_compared_with_what_was_recorded_there() -> None:
+    """A model that makes only a piece of each sound says where it begins."""
+    objective = _objective()
+    audio = torch.randn(2, 96)
+    start = torch.tensor([10, 40])
+    piece = torch.stack([sound[begin : begin + 32] for sound, begin in zip(audio, start, strict=True)])
+    heard = {}
+
+    class Saying(nn.Module):
+        def forward(self, **fields: Tensor) -> SimpleNamespace:
+            return SimpleNamespace(audio=piece, start=start)
+
+    objective.networks["generator"] = Saying()
+    objective._reconstruction = {"mel": lambda output, batch: heard.update(batch) or output.audio.new_zeros(())}
+    objective.validate(_batch() | {"audio": audio})
+    assert torch.equal(heard["audio"], piece)
