@@ -30,6 +30,8 @@ AXES = {
     "f0": "frame",
     "energy": "frame",
     "spectra": "frame",
+    "envelope": "frame",
+    "aperiodicity": "frame",
     "codes": "frame",
     "audio": "sample",
 }
