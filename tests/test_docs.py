@@ -57,8 +57,9 @@ def ids(page: Path) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with the recipes, as a user who has the source would see them."""
-    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    """An empty folder with the recipes and the examples, as a user who has the source would see them."""
+    for name in ("recipes", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -238,7 +238,8 @@ def prove(
             if a.dtype.kind == "i":
                 worst = float((a != b).mean())
             else:
-                distance = np.abs(np.exp(1j * a) - np.exp(1j * b)) if name == "phase" else np.abs(a - b)
+                turns = {"phase": lambda x: x, "theta": lambda x: np.pi * np.tanh(x)}.get(name)
+                distance = np.abs(a - b) if turns is None else np.abs(np.exp(1j * turns(a)) - np.exp(1j * turns(b)))
                 worst = float(np.max(distance / (1 + np.abs(b)), initial=0.0))
             if not worst <= TOLERANCE:
                 raise UserError(

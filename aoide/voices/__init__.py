@@ -1,4 +1,4 @@
-"""The small checkpoints that come in the package, one folder each: voices, vocoders, codecs and more, each with its card.
+"""The small checkpoints that come in the package, one folder each: voices, vocoders, codecs and more, each with a card.
 
 NAME/voice.json      a voice (see `generate/folder.py`)
 NAME/singer.json     a singer (see `generate/singer.py`)

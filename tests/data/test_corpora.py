@@ -27,7 +27,7 @@ def sorted_out(found: object) -> tuple[dict[str, Clip], dict[str, str]]:
 def test_every_corpus_explains_itself() -> None:
     wanted = "asterisk audiocaps csd emilia fillets folder gcin gtsinger hedgewars hifitts kiritan kising klettres "
     wanted += "librilight libritts ljspeech m4singer mls named nus48e opencpop opensfx opensinger opera pjs popbutfy "
-    wanted += "popcs svcc taught tuxpaint vctk vocalset"
+    wanted += "popcs sinsy svcc taught tuxpaint vctk vocalset"
     assert set(wanted.split()) <= set(corpora.names())
     for name in corpora.names():
         module = corpora.find(name)
@@ -36,7 +36,7 @@ def test_every_corpus_explains_itself() -> None:
             assert word in module.__doc__, f"{name} does not state its {word.lower()}"
 
 
-@pytest.mark.parametrize("name", sorted(set(corpora.names()) - {"folder", "taught", "wild"}))
+@pytest.mark.parametrize("name", sorted(set(corpora.names()) - {"folder", "sinsy", "taught", "wild"}))
 def test_a_wrong_root_says_what_is_expected_and_what_is_there(name: str, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     (tmp_path / "photos").mkdir()
