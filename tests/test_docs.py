@@ -154,7 +154,11 @@ def test_what_hours_blocks_name_exists() -> None:
     found = 0
     for block in (block for page in PAGES for block in blocks(page) if "hours" in block.words):
         for command, _ in commands(block):
+            command = re.sub(r"^torchrun .* -m aoide\.cli", "aoide", command)  # noqa: PLW2901
             aoide, verb, first, *rest = command.split()
+            if aoide == "python":
+                assert (ROOT / verb).is_file(), f"{block.place}: {command}"
+                continue
             assert aoide == "aoide", f"{block.place}: {command}"
             assert verb in verbs(), f"{block.place}: {command}"
             if verb == "prepare":
