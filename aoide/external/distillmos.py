@@ -25,6 +25,7 @@ _LENGTH = 122880  # samples that the network hears at once
 _HOP = 16000  # samples between windows, at most
 _WIN, _STEP = 320, 160  # samples of the Hann window, and from frame to frame
 _DIM = 200
+_ROUND = 32  # frames: of few lengths, since torch keeps plans and memory for each that comes along
 _SETTLED = 24  # frames of silence behind a sound, of which the middle ones feel neither the sound nor the end
 
 
@@ -44,7 +45,7 @@ class DistillMOS(nn.Module):
         """
         audio = audio / (audio.abs().amax(dim=1, keepdim=True) + 1e-8)
         frames = -(-audio.shape[1] // _STEP) + 1 + _SETTLED
-        frames = min(frames + frames % 2, _LENGTH // _STEP)
+        frames = min(-(-frames // _ROUND) * _ROUND, _LENGTH // _STEP)
         features = self.cnn(functional.pad(audio, (0, max(0, frames * _STEP - audio.shape[1]))))
         quiet = (frames - _SETTLED // 2) // 2
         between = features[:, quiet : quiet + 1].expand(-1, (_LENGTH // _STEP - frames) // 2, -1)

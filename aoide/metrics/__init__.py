@@ -23,6 +23,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -57,12 +58,14 @@ def find(name: str) -> ModuleType:
     Raises:
         UserError: there is none of this name; names the near ones.
     """
-    if name not in (known := names()):
+    if not _is_metric(name):
+        known = names()
         guess = near(name, known) or f" there are {', '.join(known)}"
         raise UserError(f"no metric {name!r};{guess}")
     return importlib.import_module(f"aoide.metrics.{name}")
 
 
+@cache  # an evaluation asks for each metric of each pair
 def _is_metric(name: str) -> bool:
     path = _FOLDER / f"{name}.py"
     return path.is_file() and _DECLARATION.search(path.read_text("utf-8")) is not None
