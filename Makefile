@@ -22,12 +22,12 @@ hello: $(VENV)/core.installed  ## set up the core and speak a sentence into hell
 test: $(VENV)/dev.installed  ## set up everything and run the tests
 	$(PYTEST) -m "not slow"
 
-check: $(VENV)/dev.installed  ## format, lint, types, import rules and the fast tests
+check: $(VENV)/dev.installed  ## format, lint, types, import rules and the fast tests of single parts
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not sweep"
 
 slow: $(VENV)/dev.installed  ## the tests that take longer: training, whole books, every page of the docs
 	$(PYTEST) -m slow

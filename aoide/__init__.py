@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from aoide.score import Score
 
 
-def load(name: str | os.PathLike[str], source: str | os.PathLike[str] | None = None, *, threads: int = 1) -> Any:
+def load(
+    name: str | os.PathLike[str],
+    source: str | os.PathLike[str] | None = None,
+    *,
+    threads: int = 1,
+    variance: str | os.PathLike[str] | None = None,
+    vocoder: Any = None,
+) -> Any:
     """Loads something that makes sound.
 
         load("en-heart")                       a voice of the package
@@ -35,6 +42,7 @@ def load(name: str | os.PathLike[str], source: str | os.PathLike[str] | None = N
         load("universal-24k")                  a vocoder of the package, or a codec
         load("exported/")                      what `aoide export` wrote
         load("runs/mine")                      a torch model with the weights of one's own run or checkpoint
+        load("runs/diffsinger", variance="runs/variance")    a trained singer: .sing(score)
         load("vocoder/vocos", "vocos-24k/")    a torch model with published weights and their configuration
         load("vocoder/vocos", "hf:charactr/vocos-mel-24khz")    the same from the Hugging Face hub
 
@@ -43,10 +51,13 @@ def load(name: str | os.PathLike[str], source: str | os.PathLike[str] | None = N
         source: where a model's weights are: a folder of published weights, `hf:owner/name`, a run or a checkpoint.
             Everything else has its own.
         threads: of a voice, singer, vocoder or codec, for one call.
+        variance: of a trained singer: the run of a model that fills in durations, pitch and curves.
+        vocoder: likewise: what makes sound of its mel, loaded; None: one of the package that reads it.
 
     Returns:
-        A `generate.voice.Voice`, `generate.singer.Singer`, `generate.vocoder.Vocoder` or `generate.codec.Codec`, or the
-        `Model` of a model file in evaluation mode.
+        A `generate.voice.Voice`, `generate.singer.Singer`, `generate.vocoder.Vocoder` or `generate.codec.Codec`; a
+        `generate.torch_singer.TorchSinger` for the run of a model of singing; or the `Model` of a model file in
+        evaluation mode.
 
     Raises:
         UserError: a name that does not exist (names the near ones), or a source that cannot be used.
@@ -62,7 +73,8 @@ def load(name: str | os.PathLike[str], source: str | os.PathLike[str] | None = N
     from aoide.models import find
 
     if name not in voices.names() and _is_run(Path(name)):
-        return _load_run(Path(name))
+        model = _load_run(Path(name))
+        return _singer(Path(name), model, variance, vocoder)
     if name in find.names():
         from aoide.config import UserError
 
@@ -112,6 +124,23 @@ def _load_run(run: Path) -> Any:
     from aoide.train.checkpoint import load_model
 
     return _ready(load_model(run)[1])
+
+
+def _singer(run: Path, model: Any, variance: str | os.PathLike[str] | None, vocoder: Any) -> Any:
+    """The model; one of singing, whose checkpoint says what its numbers mean, ready to be given scores."""
+    from pathlib import Path
+
+    if ".models.svs." not in type(model).__module__ or hasattr(model, "fill"):
+        return model
+    from aoide.generate.torch_singer import Table, TorchSinger
+    from aoide.train.checkpoint import position
+
+    if "symbols" not in position(run):
+        return model
+    filler = None
+    if variance is not None:
+        filler = (_load_run(Path(variance)), Table.read(position(Path(variance)), variance))
+    return TorchSinger(model, Table.read(position(run), run), variance=filler, vocoder=vocoder, name=run.resolve().name)
 
 
 def _ready(model: Any) -> Any:

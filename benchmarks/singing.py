@@ -3,7 +3,7 @@
     pip install --no-deps distillmos==0.9.1 hibari-tts swift-f0       a judge, the English teacher, a tracker of F0
     pip install 'setuptools<80' cython numpy && pip install --no-build-isolation --no-deps pysinsy   the Japanese one
     python benchmarks/singing.py                 all of it
-    python benchmarks/singing.py --part score    one part: score
+    python benchmarks/singing.py --part score    one part: score, or convert (see benchmarks/singing_convert.py)
     python benchmarks/singing.py --quick         every fifth score, no results file
 
 Twenty scores that no singer learned from: four songs of examples/songs in the public domain, and melodies of
@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import singing_convert
 from rooms import WORKERS
 from tqdm import tqdm
 from voice import commit, machine
@@ -53,6 +54,7 @@ SONGS = {"en": ("twinkle", "scarborough_fair", "ode_to_joy"), "ja": ("sakura",)}
 RANGES = {"en": (55, 72), "ja": (58, 75)}
 FIRST, COUNT = 5000, 10  # the number of the first melody; scores of each language
 SINGERS = {"en": "en-heart-song", "ja": "ja-f001-song"}
+REFERENCES = 5100  # the number of the first melody that says how a singer sounds
 HELD, SETTLED, LEAVING = 0.3, 0.1, 0.08  # seconds
 STEP = 0.005  # seconds between values of F0
 ASKED = {"cents": 20, "onset_ms": 40, "behind_teacher": 0.3, "seconds_per_second": 0.3}
@@ -77,7 +79,7 @@ def heard(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 def held_notes(performance: Performance) -> list[tuple[float, float, float]]:
     """(start, end, pitch) of the middles of held notes, where a vowel sounds."""
     score, found = performance.score, []
-    vowels = [p for p in score.phonemes if lyrics._is_vowel(p.symbol)]
+    vowels = [p for p in score.phonemes if lyrics.is_vowel(p.symbol)]
     for note in sung(score):
         start, end = score.seconds(note.start), score.seconds(note.end)
         inside = [p for p in vowels if p.start < end and p.end > start]
@@ -185,22 +187,42 @@ def show(results: list[dict[str, Any]]) -> bool:
     return good
 
 
+def conversion(options: argparse.Namespace, step: int) -> dict[str, Any]:
+    """The part `convert`, on half of the scores and on recordings."""
+    sung = {language: scores(language)[: singing_convert.EACH : step] for language in SINGERS}
+    more = {
+        language: [melody(REFERENCES + n, language, low=low, high=high) for n in range(singing_convert.REFERENCES)]
+        for language, (low, high) in RANGES.items()
+    }
+    with tempfile.TemporaryDirectory() as work:
+        return singing_convert.part(options, Path(work), sung, more, SINGERS)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("score",), help="one part alone (default: all)")
-    parser.add_argument("--language", choices=tuple(SINGERS), help="one singer alone")
+    parser.add_argument("--part", choices=("score", "convert"), help="one part alone (default: all)")
+    parser.add_argument("--language", choices=tuple(SINGERS), help="one singer alone, of the part score")
     parser.add_argument("--quick", action="store_true", help="every fifth score, no results file")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the sounds there")
+    singing_convert.arguments(parser)
     options = parser.parse_args()
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
-    chosen = [options.language] if options.language else list(SINGERS)
-    results = [of_scores(language, 5 if options.quick else 1, options.keep) for language in chosen]
-    good = show(results)
+    step = 5 if options.quick else 1
+    results: dict[str, Any] = {}
+    good = True
+    if options.part != "convert":
+        chosen = [options.language] if options.language else list(SINGERS)
+        results["score"] = [of_scores(language, step, options.keep) for language in chosen]
+        good &= show(results["score"])
+    if options.part != "score" and not options.language:
+        results["convert"] = conversion(options, step)
+        good &= singing_convert.good(results["convert"])
     if not options.quick and not options.language:
         today = datetime.date.today().isoformat()
-        about = {"date": today, "commit": commit(), "machine": machine(), "asked": ASKED, "score": results}
-        path = HERE / "results" / f"singing_{machine()['words']}_{today}.json"
+        about = {"date": today, "commit": commit(), "machine": machine(), "asked": ASKED, **results}
+        words = "-".join(["singing", *([options.part] if options.part else [])])
+        path = HERE / "results" / f"{words}_{machine()['words']}_{today}.json"
         path.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
         print(path)
     return 0 if good else 1

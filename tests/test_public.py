@@ -36,7 +36,7 @@ def test_signatures():
     def parameters(function):
         return [str(p).split(":")[0] for p in inspect.signature(function).parameters.values()]
 
-    assert parameters(aoide.load) == ["name", "source", "threads"]
+    assert parameters(aoide.load) == ["name", "source", "threads", "variance", "vocoder"]
     assert parameters(type(aoide.generate).__call__) == ["self", "text", "voice", "speed", "pitch", "seed"]
     assert parameters(type(aoide.models).__call__) == ["self"]
     speaking = ["self", "text", "speed", "pitch", "seed"]
@@ -64,6 +64,20 @@ VERBS = {
         "--trainable",
         "--polish",
         "--no-ema",
+    ],  # fmt: skip
+    "convert": [
+        "IN",
+        "--output",
+        "--voice",
+        "--like",
+        "--converter",
+        "--speaker",
+        "--task",
+        "--transpose",
+        "--f0",
+        "--weights",
+        "--i-have-consent",
+        "--threads",
     ],  # fmt: skip
     "bench": ["WHAT", "NAME", "--threads", "--seconds", "--onnx", "--json"],
     "decode": ["IN", "--output", "--codebooks", "--format", "--vocoder", "--codec", "--weights", "--threads"],

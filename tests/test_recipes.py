@@ -22,6 +22,7 @@ from safetensors.torch import save_file  # noqa: E402  (after the skip)
 from aoide import config  # noqa: E402
 from aoide.audio.sound import Sound  # noqa: E402
 from aoide.data import clips, manifest  # noqa: E402
+from aoide.models import find  # noqa: E402
 from aoide.text import lexicon  # noqa: E402
 from aoide.text.phonemes import SYMBOLS  # noqa: E402
 from aoide.train import checkpoint, loop, recipe  # noqa: E402
@@ -70,9 +71,12 @@ def at_toy_width(full: Recipe, folder: Path) -> Recipe:
     if getattr(objective, "stage", None) == "student":
         save_file(full.module.Model(model).state_dict(), str(folder / "teacher.safetensors"))
         model, objective = replace(model, distilled=True), replace(objective, teacher=folder / "teacher.safetensors")
-    if full.kind == "speech":
-        speak(full, model, folder / "data")
+    if full.kind in ("speech", "singing"):
+        (speak if full.kind == "speech" else sing)(full, model, folder / "data")
         changes = {"manifest": folder / "data", "workers": 0, "validation": 1, "min_seconds": 0.0}
+    elif full.kind == "spoken":
+        speak(full, find.find("tts/fastspeech2").TOY, folder / "data")
+        changes = {"manifest": folder / "data", "validation": 1, "min_seconds": 0.01}
     else:
         (folder / "words.bin").write_bytes(lexicon.pack((word, lexicon.Entry("ˈɛmə", {}, True)) for word in WORDS))
         changes = {"lexicon": folder / "words.bin", "validation": 0.5}
@@ -91,10 +95,10 @@ def speak(full: Recipe, model: Any, folder: Path) -> None:
     """Writes a manifest of three clips with every array that the model needs, on the clock of its toy settings."""
     clock = getattr(model, "mel", model)
     frame_rate, hop = clock.sample_rate / clock.hop, clock.hop
-    example = full.module.example(model)
+    example = full.module.example(full.module.TOY)
     draw = np.random.default_rng(0)
     folder.mkdir()
-    known = importlib.import_module("aoide.data.features").KNOWN
+    known = (*importlib.import_module("aoide.data.features").KNOWN, *importlib.import_module("aoide.data.spoken").GIVEN)
     with manifest.writing(folder) as writer:
         for i, phonemes in enumerate(PHONEMES):
             durations = draw.integers(3, 9, clips_tokens(phonemes))
@@ -103,7 +107,7 @@ def speak(full: Recipe, model: Any, folder: Path) -> None:
             Sound(np.sin(2 * np.pi * 200 * time).astype(np.float32) * 0.3, clock.sample_rate).save(folder / f"{i}.wav")
             arrays = {}
             for name in full.module.NEEDS:
-                if name == "f0" or name not in known:
+                if name in ("f0", "envelope", "aperiodicity") or name not in known:
                     values = np.abs(draw.standard_normal((frames, *example[name].shape[2:])))
                     arrays[name] = folder / f"{i}.{name}.npy"
                     np.save(arrays[name], (values + 100 * (name == "f0")).astype(np.float32))
@@ -115,6 +119,46 @@ def speak(full: Recipe, model: Any, folder: Path) -> None:
                 durations=tuple(map(int, durations)),
                 frame_rate=frame_rate,
                 arrays=arrays,
+            )
+            checked = clips.check(clip, clips.Limits(min_seconds=0.0))
+            assert isinstance(checked, tuple), checked
+            writer.add(checked[0])
+
+
+def sing(full: Recipe, model: Any, folder: Path) -> None:
+    """As `speak`, with the times of phonemes, and notes: two syllables, a rest, a syllable over two notes."""
+    clock = getattr(model, "mel", model)
+    frame_rate, hop = clock.sample_rate / clock.hop, clock.hop
+    example = full.module.example(model)
+    wanted = {*full.module.NEEDS, "f0", *getattr(model, "drawn", getattr(model, "curves", ()))} - {"pitch"}
+    draw = np.random.default_rng(0)
+    folder.mkdir()
+    known = importlib.import_module("aoide.data.features").COMPUTED
+    with manifest.writing(folder) as writer:
+        for i in range(3):
+            durations = draw.integers(4, 9, 7)
+            frames = int(durations.sum())
+            samples = 0.3 * np.sin(2 * np.pi * 200 * np.arange(frames * hop) / clock.sample_rate + i)
+            Sound(samples.astype(np.float32), clock.sample_rate).save(folder / f"{i}.wav")
+            arrays = {}
+            for name in sorted(wanted & set(known) - {"mel", "energy"}):
+                shape = example[name].shape[2:] if name in example else ()
+                arrays[name] = folder / f"{i}.{name}.npy"
+                np.save(arrays[name], (np.abs(draw.standard_normal((frames, *shape))) + 100).astype(np.float32))
+            ends = np.cumsum(durations) / frame_rate
+            times = [(60, ends[0], ends[2], ""), (62, ends[2], ends[3], ""), (64, ends[4], ends[5], "")]
+            notes = [clips.Note(p, float(a), float(b), lyric) for p, a, b, lyric in times]
+            clip = clips.Clip(
+                id=f"clip{i}",
+                audio=folder / f"{i}.wav",
+                language="ja",
+                phonemes="SP k a o SP N a",
+                phoneme_set="diffsinger",
+                phoneme_seconds=tuple(float(x) for x in durations / frame_rate),
+                notes=(*notes, clips.Note(65, float(ends[5]), float(ends[6]), "", True)),
+                frame_rate=frame_rate,
+                arrays=arrays,
+                more={"ph_num": [2, 1, 1, 1, 2]},
             )
             checked = clips.check(clip, clips.Limits(min_seconds=0.0))
             assert isinstance(checked, tuple), checked

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import aoide
 from aoide import cli
 from aoide.audio import io
+from aoide.audio.sound import Sound
 from aoide.score import Note, Score
 
 SONGS = Path(__file__).parents[1] / "examples" / "songs"
@@ -81,6 +83,74 @@ def test_stems_are_the_parts_and_together_the_mix(tmp_path: Path, capsys: pytest
     assert not np.allclose(one, two) and np.abs(one + two - mix).max() < 1e-3
 
 
+# ------------------------------------------------------------------------------------------------------ trained singers
+
+SMALL = {
+    "diffsinger": "dim=16 layers=1 first.channels=8 first.layers=1 denoiser.channels=16 denoiser.layers=1",
+    "diffsinger-variance": "dim=16 layers=1 melody.dim=8 melody.layers=1 durations.channels=8 durations.layers=1",
+    "xiaoicesing": "encoder_dim=16 encoder_layers=1 dim=16 hidden=16 layers=1",
+}
+
+
+def trained(folder: Path, name: str) -> Path:
+    """A run of two steps with a recipe of the house, small, on three clips that were prepared for it."""
+    singer = folder / "singers" / "anna"
+    (singer / "wavs").mkdir(parents=True, exist_ok=True)
+    if not (folder / "data").exists():
+        rows = ["name,ph_seq,ph_dur,ph_num,note_seq,note_dur,note_slur"]
+        for i in range(3):
+            time = np.arange(round((0.6 + 0.1 * i) * 24_000)) / 24_000
+            sound = 0.2 * sum(np.cos(2 * np.pi * 220 * k * time) / k for k in range(1, 8))
+            io.write(singer / "wavs" / f"{i}.wav", Sound(np.float32(sound), 24_000))
+            rows.append(f"{i},SP s a,0.1 0.1 {0.4 + 0.1 * i:.1f},2 1,rest A3,0.2 {0.4 + 0.1 * i:.1f},0 0")
+        (singer / "transcriptions.csv").write_text("\n".join(rows) + "\n")
+        words = ("prepare", "diffsinger", "--root", folder / "singers", "-o", folder / "data", "--language", "ja")
+        assert cli.main(list(map(str, words))) == 0
+    recipe = SONGS.parents[1] / "recipes" / "svs" / f"{name}-folder.yaml"
+    loop = "steps=2 tensorboard=false device=cpu precision=fp32 threads=1"
+    settings = [f"model.{word}" for word in SMALL[name].split()] + [f"loop.{word}" for word in loop.split()]
+    data = [f"data.manifest={folder / 'data'}", "data.workers=0", "data.validation=0"]
+    assert cli.main(["train", str(recipe), "--run", str(folder / name), *settings, *data]) == 0
+    return folder / name
+
+
+@pytest.mark.slow
+def test_a_run_sings_and_what_it_filled_in_is_sung_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """8 s: two runs of two steps."""
+    pytest.importorskip("torch")
+    voice, variance = trained(tmp_path, "diffsinger"), trained(tmp_path, "diffsinger-variance")
+    notes = [Note(start=480 * i, length=480, pitch=57 + i, lyric="さ") for i in range(2)]
+    Score(notes=tuple(notes), language="ja").save(tmp_path / "s.musicxml")
+    capsys.readouterr()
+    first = ("--voice", voice, "--variance", variance, "--steps", 2, "--write", tmp_path / "s.ds")
+    status, told = run(capsys, tmp_path / "s.musicxml", "-o", tmp_path / "a.wav", *first)
+    assert status == 0 and "above the voice's range" in told and "synthetic: yes" in comment(tmp_path / "a.wav")
+    assert run(capsys, tmp_path / "s.ds", "-o", tmp_path / "b.wav", "--voice", voice, "--steps", 2)[0] == 0
+    a, b = (io.read(tmp_path / f"{name}.wav").samples for name in "ab")
+    assert len(a) == len(b) and np.abs(a).max() > 1e-3 and np.abs(a - b).max() < 1e-4
+    assert np.array_equal(aoide.load(voice).sing(Score.load(tmp_path / "s.ds"), steps=2).samples.shape, a.shape)
+    status, told = run(capsys, tmp_path / "s.ds", "-o", tmp_path / "c.wav", "--voice", variance)
+    assert status == 2 and "is no singer" in told
+    status, told = run(capsys, tmp_path / "s.ds", "-o", tmp_path / "c.wav", "--voice", voice, "--variance", voice)
+    assert status == 2 and "fills in nothing" in told
+
+
+@pytest.mark.slow
+def test_a_run_becomes_a_singer_without_torch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """15 s: a graph is exported."""
+    pytest.importorskip("onnxscript")
+    voice = trained(tmp_path, "xiaoicesing")
+    assert cli.main(["export", str(voice), "-o", str(tmp_path / "anna"), "--licence", "mine"]) == 0
+    singer = aoide.load(tmp_path / "anna")
+    assert (singer.description.language, singer.description.rest, singer.description.unvoiced) == ("ja", "SP", ("s",))
+    assert set(singer.description.symbols) == {"SP", "a", "s"} and singer.description.low == 57
+    notes = [Note(start=480 * i, length=480, pitch=57, lyric="さ") for i in range(2)]
+    score = Score(notes=tuple(notes), language="ja")
+    alone, torch_too = singer.sing(score), aoide.load(voice).sing(score)
+    assert abs(alone.seconds - torch_too.seconds) < 0.3 and np.isfinite(alone.samples).all()
+    assert capsys.readouterr()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -89,6 +159,8 @@ def test_stems_are_the_parts_and_together_the_mix(tmp_path: Path, capsys: pytest
         (["{song}", "-o", "{tmp}/x.wav", "--voice", "en-hart-song"], "en-heart-song"),
         (["{song}", "-o", "{tmp}/x.wav", "--voice", "ja-f001-song"], "choose another voice"),
         (["{song}", "-o", "{tmp}/x.wav", "--steps", "10"], "has no steps"),
+        (["{song}", "-o", "{tmp}/x.wav", "--sampler", "euler"], "has no sampler"),
+        (["{song}", "-o", "{tmp}/x.wav", "--variance", "runs/x"], "is for a trained voice"),
         (["{song}", "-o", "{tmp}/x.wav", "--transpose", "100"], "cannot be moved"),
         (["{song}", "-o", "{tmp}/x.wav", "--lyrics", "a b c d"], "no note is left"),
         (["{song}", "-o", "{tmp}/x.wav", "--write", "{tmp}/x.doc"], "endings are"),

@@ -3,11 +3,13 @@
     f0 = track(samples, 24000, hop=300)                     # (frames,) Hz, 0 where nothing periodic is heard
     contour(samples, 24000, frames=100, period=0.01)        # F0 and how periodic, on any grid of times
 
-    dio         WORLD's fast tracker with its refinement StoneMask (Morise 2009): clean speech and singing.
-    harvest     WORLD's careful tracker (Morise 2017), some twenty times slower; finds more voiced frames.
-    swift       SwiftF0 (Nieradzik 2025), a small network; holds out in noise, 47 to 2094 Hz.
-    praat       Praat's autocorrelation (Boersma 1993), the reference of phonetics; fast and exact.
-    autocorrelation  the same method of our own, for many sounds at once (`aoide.audio.autocorrelation`); needs torch.
+    autocorrelation  the default: the method of Praat (Boersma 1993), the reference of phonetics, for many sounds at
+                once (`aoide.audio.autocorrelation`); ten times as fast as dio; needs torch.
+    praat       Praat itself.
+    swift       SwiftF0 (Nieradzik 2025), a small network; holds out in noise, 47 to 2094 Hz; without torch.
+    dio         WORLD's fast tracker with its refinement StoneMask (Morise 2009). It hears the fundamental alone: where
+                a recording has little of it, as of many low voices, it is wrong by an octave and more.
+    harvest     WORLD's careful tracker (Morise 2017), some twenty times slower; without a fundamental it hears nothing.
     crepe       CREPE (Kim 2018), a large network; 33 to 1976 Hz, slower than the sound lasts on a CPU.
     crepe-tiny  the same, seventy times smaller.
 
@@ -37,7 +39,7 @@ _SHORTEST = 0.1  # seconds: what is shorter is continued with silence, trackers 
 class PitchConfig:
     """How F0 is found; part of the key under which found F0 is kept."""
 
-    method: Method = "dio"
+    method: Method = "autocorrelation"
     floor: float = 60.0  # Hz, nothing below is looked for
     ceiling: float = 800.0  # Hz, nothing above is looked for
 
@@ -69,7 +71,7 @@ def track(
     samples: np.ndarray,
     sample_rate: int,
     hop: int,
-    method: Method = "dio",
+    method: Method = "autocorrelation",
     floor: float = 60.0,
     ceiling: float = 800.0,
     first_centre: float = 0.0,
@@ -103,7 +105,7 @@ def contour(
     sample_rate: int,
     frames: int,
     period: float,
-    method: Method = "dio",
+    method: Method = "autocorrelation",
     floor: float = 60.0,
     ceiling: float = 800.0,
 ) -> Contour:
@@ -181,8 +183,8 @@ def _autocorrelation(
 ) -> tuple[np.ndarray, np.ndarray]:
     torch = require("torch", "torch")
     tracker = require("aoide.audio.autocorrelation", "torch")
-    sound = torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None]
-    hz, periodicity = tracker.track(sound, sample_rate, frames, period, floor, ceiling)
+    sound = torch.from_numpy(np.ascontiguousarray(samples, np.float32))
+    hz, periodicity = tracker.track([sound], sample_rate, frames, period, floor, ceiling)
     return hz[0], periodicity[0]
 
 

@@ -7,11 +7,17 @@ It holds the graph, its description and a model card whose gaps you fill in.
   aoide export runs/en-heart/checkpoints/best -o small --name en-heart --quantise
   aoide export runs/fastspeech2 --vocoder runs/vocos -o mine
   aoide export runs/universal-24k -o exported/universal-24k --polish 10,16,2
+
+A singer of svs/diffsinger becomes a voicebank for OpenUtau, with what fills in a score as far as a run of
+svs/diffsinger_variance predicts it (docs/openutau.md):
+
+  aoide export runs/acoustic --to openutau --variance runs/variance --language ja -o Ann
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +35,13 @@ def parser(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help="the voice: a folder that does not exist yet"
     )
     parser.add_argument(
+        "--to", choices=("aoide", "openutau"), default="aoide", help="who is to read the folder (default: %(default)s)"
+    )
+    parser.add_argument(
         "--vocoder",
         type=Path,
         metavar="RUN",
-        help="for a model that ends at a mel: the run of the vocoder that goes on",
+        help="for a model that ends at a mel: the run of the vocoder that goes on; for OpenUtau a package's name",
     )
     parser.add_argument("--speaker", type=int, metavar="N", help="for a model of several: which of them, from 0")
     parser.add_argument("--name", metavar="NAME", help="of the voice (default: that of the folder)")
@@ -53,6 +62,15 @@ def parser(parser: argparse.ArgumentParser) -> None:
         metavar="N[,L,N]",
         help="Griffin-Lim steps of a vocoder that has them: of all, of the lower half, of all (default: as trained)",
     )
+    bank = parser.add_argument_group("for --to openutau")
+    bank.add_argument("--variance", type=Path, metavar="RUN", help="of svs/diffsinger_variance: what fills in a score")
+    bank.add_argument(
+        "--phonemes", type=Path, metavar="FILE", help="JSON, phoneme -> token (default: those of --language)"
+    )
+    bank.add_argument(
+        "--dictionary", type=Path, metavar="FILE", help="lines of a lyric, a tab and its phonemes with spaces between"
+    )
+    bank.add_argument("--singers", metavar="A,B,...", help="names of the singers of the table (default: of the corpus)")
     parser.add_argument(
         "--no-ema", dest="ema", action="store_false", help="the weights of the last step instead of their average"
     )
@@ -71,14 +89,18 @@ def run(options: argparse.Namespace) -> int:
     from aoide.text.phonemes import SYMBOLS
     from aoide.train import checkpoint, start
 
-    frontend(options.language)  # an unknown language ends here
+    if options.to == "openutau":
+        return _voicebank(options)
     if options.output.exists():
         raise UserError(f"{options.output}: exists already; give a new folder, or remove that one")
     folder = checkpoint.locate(options.run)
     module, model, recipe = checkpoint.load_model(folder, ema=options.ema)
     task = recipe.name.partition("/")[0]
+    if recipe.name == "svs/xiaoicesing":
+        return _singer(module, model, recipe, folder, options)
     if task in ("vocoder", "codec"):
         return _pack(task, module, model, recipe, folder, options)
+    frontend(options.language)  # an unknown language ends here
     vocoder = checkpoint.load_model(checkpoint.locate(options.vocoder), ema=options.ema)[1] if options.vocoder else None
     about = export.About(
         name=options.name or options.output.resolve().name,
@@ -120,6 +142,89 @@ def _pack(task: str, module: Any, model: Any, recipe: Recipe, checkpoint: Path, 
     print(f"{options.output}: {task} {name}, {size:.1f} MB; {use}")
     print(f"fill in {options.output / 'card.md'}: data, evaluation and ethics are yours to state")
     return 0
+
+
+def _singer(module: Any, model: Any, recipe: Recipe, checkpoint: Path, options: argparse.Namespace) -> int:
+    """A singer as a folder."""
+    from aoide.generate import pack_singer
+    from aoide.generate.torch_singer import Table
+    from aoide.train.checkpoint import position
+
+    table = Table.read(position(checkpoint), checkpoint)
+    name = options.name or options.output.resolve().name
+    language = options.language if options.language in table.languages else ""
+    about = pack_singer.described(
+        model.config, table, name, language=language, licence=options.licence, summary=options.summary
+    )
+    facts = _facts(model, recipe, checkpoint)
+    pack_singer.export_singer(module.Sung(model), about, options.output, facts=facts, quantise=options.quantise)
+    size = (options.output / "singer.onnx").stat().st_size / 1e6
+    print(
+        f"{options.output}: {name} sings {about.language}, {size:.1f} MB: aoide sing SONG --voice {options.output} "
+        "-o song.wav"
+    )
+    print(f"fill in {options.output / 'card.md'}: data, evaluation and ethics are yours to state")
+    return 0
+
+
+def _voicebank(options: argparse.Namespace) -> int:
+    """A singer for OpenUtau."""
+    from aoide.generate import openutau
+    from aoide.train import checkpoint
+
+    for option in ("quantise", "trainable", "polish"):
+        if getattr(options, option):
+            raise UserError(f"--{option}: is for folders that Aoide reads; leave it out with --to openutau")
+    if options.vocoder is not None and options.vocoder.is_dir():
+        raise UserError(f"{options.vocoder}: OpenUtau has vocoders of its own; give the name of a package, not a run")
+    runs = [options.run] if options.variance is None else [options.run, options.variance]
+    models: list[Any] = []
+    for run, name in zip(runs, ("svs/diffsinger", "svs/diffsinger_variance"), strict=False):
+        _, model, recipe = checkpoint.load_model(checkpoint.locate(run), ema=options.ema)
+        if recipe.name != name:
+            raise UserError(f"{run}: is a run of {recipe.name}; a voicebank for OpenUtau is made of {name}")
+        models.append(model.eval())
+    places = [checkpoint.position(run) for run in runs]  # where the data wrote down what numbers mean
+    if places[0].get("symbols") != places[-1].get("symbols"):
+        raise UserError(f"{options.variance}: has other phonemes than {options.run}; train both on one corpus")
+    place = places[0]
+    singers = _singers(options, models[0], place)
+    if options.speaker is not None and not 0 <= options.speaker < len(singers):
+        raise UserError(f"--speaker {options.speaker}: the run has {len(singers)} singers, counted from 0")
+    shift = float(place.get("key_shift") or 5)
+    about = openutau.About(
+        name=options.name or options.output.resolve().name,
+        language=options.language,
+        phonemes=_phonemes(options, place),
+        languages=tuple(place.get("languages", ())) if models[0].config.languages else (),
+        told="all" if "languages" in place else "shared",
+        key_range=(-shift, shift),
+        dictionary={} if options.dictionary is None else openutau.read_dictionary(options.dictionary),
+        speakers=singers,
+        speaker=None if options.speaker is None else singers[options.speaker],
+        vocoder="" if options.vocoder is None else str(options.vocoder),
+    )
+    openutau.write(models[0], options.output, about, *models[1:])
+    size = sum(path.stat().st_size for path in options.output.rglob("*") if path.is_file()) / 1e6
+    print(f"{options.output}: voicebank {about.name}, {size:.1f} MB; put the folder into OpenUtau's Singers")
+    return 0
+
+
+def _phonemes(options: argparse.Namespace, place: Mapping[str, Any]) -> dict[str, int]:
+    """Phoneme -> token: as given, as the run learned them, or those of a language."""
+    from aoide.generate import openutau
+
+    if options.phonemes is not None:
+        return openutau.read_table(options.phonemes)
+    return openutau.learned(place["symbols"]) if place.get("symbols") else openutau.table(options.language)
+
+
+def _singers(options: argparse.Namespace, model: Any, place: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the singers of the model's table: as given, of the corpus, or by number."""
+    if options.singers is not None:
+        return tuple(name.strip() for name in options.singers.split(","))
+    count = model.config.speakers or 0
+    return tuple(place.get("singers", ()))[:count] or tuple(f"singer{number}" for number in range(1, count + 1))
 
 
 def _facts(model: Any, recipe: Recipe, folder: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ that training reads. Entries are named by the sound and by all settings: a chang
 what is there is left alone, so the command can be stopped and goes on. Without it, training computes what is missing.
 
   aoide extract recipes/tts/fastspeech2-folder.yaml data.manifest=data/mine data.features=cache
-  aoide extract recipes/vocoder/nsf_hifigan-folder.yaml data.pitch.method=autocorrelation --jobs 8
+  aoide extract recipes/vocoder/nsf_hifigan-folder.yaml data.pitch.method=swift --jobs 8
 """
 
 from __future__ import annotations

@@ -47,6 +47,9 @@ def _list() -> None:
     print("\nsingers (aoide sing SONG --voice NAME)")
     for name in voices.names("singer"):
         print(f"  {name:{width}}  {packed.pop(name)}")
+    print("\nconverters (aoide convert IN --converter NAME -o OUT)")
+    for name in voices.names("converter"):
+        print(f"  {name:{width}}  {packed.pop(name)}")
     print("\nvocoders and codecs (aoide resynth --vocoder NAME, aoide encode --codec NAME)")
     for name, line in packed.items():
         print(f"  {name:{width}}  {line}")

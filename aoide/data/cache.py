@@ -19,6 +19,7 @@ import threading
 import warnings
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,6 @@ class Cache:
         self.settings = json.dumps(settings, sort_keys=True, default=dataclasses.asdict, indent=1)
         key = hashlib.blake2b(self.settings.encode(), digest_size=8).hexdigest()
         self.folder = folder / f"{kind}-{key}"
-        self._made: set[str] = set()  # folders that were there
 
     def path(self, content: str) -> Path:
         """Where the entry of a sound is; `content` is the hash of its samples."""
@@ -79,19 +79,21 @@ class Cache:
             UserError: the cache cannot be written.
         """
         path = self._file(content)
-        folder = os.path.dirname(path)
-        if folder not in self._made or not os.path.isdir(folder):  # somebody may have cleared the cache meanwhile
-            self._make(folder)
-        buffer = BytesIO()
-        np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
-        data = buffer.getvalue()
+        data = _npy(array)
         aside = f"{path}.part-{os.getpid()}-{threading.get_ident()}"
         try:  # by hand, not by `write_aside`, whose questions cost more than the writing of so small a file
-            with open(aside, "wb") as file:
-                file.write(data + struct.pack("<I", zlib.crc32(data)))
+            try:
+                file = open(aside, "wb")  # noqa: SIM115  (closed below)
+            except FileNotFoundError:  # the first entry there, or somebody has cleared the cache meanwhile
+                self._make(os.path.dirname(path))
+                file = open(aside, "wb")  # noqa: SIM115
+            with file:
+                file.write(data)
+                file.write(struct.pack("<I", zlib.crc32(data)))
             os.replace(aside, path)
         except OSError as error:
-            Path(aside).unlink(missing_ok=True)
+            with suppress(OSError):
+                os.unlink(aside)
             raise UserError(f"{path}: cannot be written: {error.strerror}; make room, or set data.cache") from None
 
     def get(self, content: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
@@ -119,4 +121,16 @@ class Cache:
         if not note.exists():
             with write_aside(note) as aside:
                 aside.write_text(self.settings, "utf-8")
-        self._made.add(folder)
+
+
+def _npy(array: np.ndarray) -> bytes:
+    """What `np.save` writes of a plain array, in a tenth of its time, which for small files is most of the work.
+
+    Format 1.0 of numpy/lib/format.py: a mark, the length of what follows, the kind of the array as a dictionary of
+    Python, blanks up to a multiple of 64 bytes, and the numbers in the order of C.
+    """
+    assert array.dtype.isbuiltin == 1, f"{array.dtype} is not a plain number"
+    kind = f"{{'descr': {array.dtype.str!r}, 'fortran_order': False, 'shape': {array.shape!r}, }}"
+    length = -(-(10 + len(kind) + 1) // 64) * 64 - 10
+    head = b"\x93NUMPY\x01\x00" + struct.pack("<H", length) + kind.encode("latin1").ljust(length - 1) + b"\n"
+    return head + array.tobytes()

@@ -7,6 +7,7 @@ stopped goes on where it was, and two runs at a time do no harm.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +23,12 @@ from aoide.data.cache import Broken
 from aoide.data.clips import Clip
 from aoide.data.features import Settings
 from aoide.data.reader import Reader
-from aoide.data.shards import Corpus, open_corpus
+from aoide.data.shards import Corpus, Files, open_corpus
 from aoide.data.sounds import Sounds
 from aoide.data.speech import SpeechData
 
-_SECONDS = 240.0  # of sound in a part
+_SECONDS = 150.0  # of sound in a part: more are no faster, and a part that is lost is done again
+_LAST = 15.0  # in the last ones, so that no process waits long for another
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Job:
     settings: Settings
     cache: Path
     device: str
+    digest: str = ""  # of the manifest, so that a process opens a changed one anew
 
 
 @dataclass(slots=True)
@@ -84,11 +87,11 @@ def extract(source: SpeechData, jobs: int = 0, on: cluster.On = "processes", opt
         told = "data.features is on_the_fly" if source.config.features == "on_the_fly" else "the model needs none"
         raise UserError(f"there is nothing to extract: no feature of this recipe is kept ({told})")
     device = "cpu" if source.config.device == "cpu" else _device()
-    job = Job(source.config.manifest, reader.kept, reader.settings, reader.cache, device)
+    job = Job(source.config.manifest, reader.kept, reader.settings, reader.cache, device, source.fingerprint)
     if device != "cpu" and not jobs:
         jobs = 4
     clips = np.sort(np.concatenate([source.training, source.held_out]))
-    parts = list(_parts(source.manifest, clips))
+    parts = list(_parts(source.manifest, clips, jobs or os.cpu_count() or 1))
     report = Report()
     for done in cluster.run(partial(work, job), parts, on=on, workers=jobs, name=_name, unit="part", options=options):
         report.add(done)
@@ -105,11 +108,22 @@ def _name(part: np.ndarray) -> str:
     return f"clips {part[0]} to {part[-1]}"
 
 
-def _parts(corpus: Corpus, clips: np.ndarray) -> Iterator[np.ndarray]:
-    """Runs of clips of about `_SECONDS`; none reaches from one shard into the next."""
+def _parts(corpus: Corpus, clips: np.ndarray, width: int = 1) -> Iterator[np.ndarray]:
+    """Runs of clips of `_SECONDS` at most, less towards the end; none reaches from one shard into the next.
+
+    Args:
+        width: processes that share them.
+    """
+    left = float(corpus.seconds[clips].sum())
     for run in corpus.runs(clips):
-        ends = np.cumsum(corpus.seconds[run])
-        yield from np.split(run, np.flatnonzero(np.diff(ends // _SECONDS)) + 1)
+        begin, total = 0, 0.0
+        for i, seconds in enumerate(corpus.seconds[run].tolist()):
+            if i > begin and total + seconds > min(_SECONDS, max(_LAST, left / (2 * width))):
+                yield run[begin:i]
+                begin, left, total = i, left - total, 0.0
+            total += seconds
+        yield run[begin:]
+        left -= total
 
 
 @lru_cache(maxsize=1)
@@ -135,7 +149,7 @@ def work(job: Job, numbers: np.ndarray) -> Report:
 def _look(
     reader: Reader,
     clip: Clip,
-    packed: bytes | None,
+    packed: Files | None,
     missing: dict[tuple[str, ...], list[tuple[str, np.ndarray]]],
     report: Report,
 ) -> None:

@@ -29,6 +29,7 @@ from aoide.data import features
 from aoide.data.cache import Cache
 from aoide.data.clips import Clip, fingerprint
 from aoide.data.features import COMPUTED, FROM_TEXT, KNOWN, Settings, fit
+from aoide.data.shards import Files
 from aoide.data.sounds import Sounds
 
 Item = dict[str, Any]
@@ -93,21 +94,35 @@ class Reader:
 
     # ------------------------------------------------------------------------------------------------------- one clip
 
-    def read(self, clip: Clip, segment: int | None = None, place: float = 0.0, packed: bytes | None = None) -> Item:
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The fields for which an array of the corpus is taken where it has one."""
+        return (*self._given, *self.features)
+
+    def read(
+        self,
+        clip: Clip,
+        segment: int | None = None,
+        place: float = 0.0,
+        packed: Files | None = None,
+        *,
+        held_out: bool = False,
+    ) -> Item:
         """The fields of one clip.
 
         Args:
             clip: from the manifest.
             segment: frames to cut out; None takes the whole clip. A shorter clip is filled up with silence.
             place: where to cut, from 0, the beginning, to below 1, the end.
-            packed: the clip's file, where it came out of a shard.
+            packed: the clip's files, where it came out of a shard.
+            held_out: it judges the training, so nothing of it is changed by chance; here nothing ever is.
 
         Raises:
             UserError: the clip lacks something that is needed, or its file cannot be read; names clip and file.
         """
         durations = self._durations(clip) if "durations" in self.needs else None
-        arrays = {name: self._array(clip, name) for name in self._given}
-        arrays |= {name: self._array(clip, name) for name in self.features if self._fits(clip, name)}
+        arrays = {name: self._array(clip, name, packed) for name in self._given}
+        arrays |= {name: self._array(clip, name, packed) for name in self.features if self._fits(clip, name)}
         frames = self._frames(clip, durations, arrays)
         count = frames if segment is None else segment
         first = 0 if segment is None else int(place * (max(0, frames - segment) + 1))
@@ -133,17 +148,17 @@ class Reader:
         """The name of the clip's entries; of a clip that was not prepared here it must be heard."""
         return clip.content or fingerprint(heard(), self.clock.sample_rate)
 
-    def sound(self, clip: Clip, packed: bytes | None = None) -> np.ndarray:
+    def sound(self, clip: Clip, packed: Files | None = None) -> np.ndarray:
         """The clip's samples, (samples,), at our rate."""
         return self._read(clip, packed, clip.start, clip.samples).mono().resample(self.clock.sample_rate).samples
 
-    def _read(self, clip: Clip, packed: bytes | None, start: int, samples: int) -> Sound:
-        sound = io.read(clip.audio, start, samples) if packed is None else unpack(clip, packed, start, samples)
+    def _read(self, clip: Clip, packed: Files | None, start: int, samples: int) -> Sound:
+        sound = io.read(clip.audio, start, samples) if packed is None else unpack(clip, packed.sound, start, samples)
         if len(sound.samples) < samples:
             raise UserError(f"clip {clip.id}: {clip.audio} is shorter than when it was prepared; prepare it anew")
         return sound
 
-    def _array(self, clip: Clip, name: str) -> np.ndarray:
+    def _array(self, clip: Clip, name: str, packed: Files | None) -> np.ndarray:
         if not self._fits(clip, name):
             if name in clip.arrays:
                 raise UserError(
@@ -155,7 +170,9 @@ class Reader:
                 f"has {_listed(clip.arrays)}"
             )
         try:
-            return np.load(clip.arrays[name], mmap_mode="r")
+            return (
+                np.load(clip.arrays[name], mmap_mode="r") if packed is None else np.load(BytesIO(packed.arrays[name]))
+            )
         except (OSError, ValueError) as error:
             raise UserError(f"clip {clip.id}: {clip.arrays[name]} cannot be read: {error}") from None
 
@@ -198,7 +215,7 @@ class Reader:
         later: Sequence[str],
         cut: tuple[int, int, int],
         heard: _Once,
-        packed: bytes | None,
+        packed: Files | None,
     ) -> None:
         """Adds the samples of the frames, and the sound that `finish` computes the rest from."""
         frames, first, count = cut

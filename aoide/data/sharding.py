@@ -2,15 +2,18 @@
 
 The clips are dealt out by the hash of their ids, so that every shard is a sample of the whole corpus. A clip that is a
 whole file goes in as this file, byte by byte; a piece of one as FLAC, of as many bits as its samples have. So nothing
-is lost, and what was extracted for the files serves for the shards.
+is lost, and what was extracted for the files serves for the shards. The arrays that a corpus brings with it go along,
+one tar file a shard for each name.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
@@ -22,8 +25,8 @@ from aoide.audio import io
 from aoide.config import UserError, write_aside
 from aoide.data import cluster
 from aoide.data.clips import Clip
-from aoide.data.manifest import Manifest, _to_cut
-from aoide.data.shards import INDEX, _cuts, _tar, index_of
+from aoide.data.manifest import CUTS, INDEX, Manifest, _to_cut
+from aoide.data.shards import _cuts, _tar, index_of
 
 _WHOLE = (".wav", ".flac", ".ogg", ".opus", ".mp3")  # what libsndfile tells by its first bytes
 
@@ -44,6 +47,8 @@ def shard(manifest: Path, out: Path, megabytes: float = 64.0, jobs: int = 0, on:
     corpus = Manifest(manifest)
     if len(corpus) == 0:
         raise UserError(f"{corpus.path}: holds no clips")
+    if (out / CUTS).exists():
+        raise UserError(f"{out}: holds a manifest; choose another folder for its shards")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -51,13 +56,14 @@ def shard(manifest: Path, out: Path, megabytes: float = 64.0, jobs: int = 0, on:
     (out / INDEX).unlink(missing_ok=True)
     first = corpus[0]
     parts = list(_deal(corpus, megabytes * 1e6 / (2 * first.sample_rate * first.channels)))
-    write = partial(_write, manifest, out)
+    write = partial(_write, manifest, corpus.digest, out)
     shards = list(cluster.run(write, list(enumerate(parts)), on=on, workers=jobs, name=_name, unit="shard"))
-    for number in range(len(parts), len(parts) + 100_000):  # of an earlier time, when there were more
-        if not (out / _tar(number)).exists():
-            break
-        (out / _tar(number)).unlink()
-        (out / _cuts(number)).unlink(missing_ok=True)
+    names = sorted({name for clips in shards for clip in clips for name in clip.arrays})
+    for number, clips in enumerate(shards):  # lhotse wants as many files of each kind
+        for name in names:
+            if not any(name in clip.arrays for clip in clips):
+                _write_arrays(out / _tar(number, name), name, clips)
+    _sweep(out, len(shards), ("cuts", "recording", *names))
     with write_aside(out / INDEX) as aside, open(aside, "wb") as file:
         np.savez(file, **index_of(shards))  # type: ignore[arg-type]
     return [len(clips) for clips in shards]
@@ -65,6 +71,14 @@ def shard(manifest: Path, out: Path, megabytes: float = 64.0, jobs: int = 0, on:
 
 def _name(task: tuple[int, np.ndarray]) -> str:
     return _tar(task[0])
+
+
+def _sweep(out: Path, shards: int, kinds: Sequence[str]) -> None:
+    """Removes what an earlier time has left: more shards, arrays that are no more."""
+    for path in out.iterdir():
+        found = re.fullmatch(r"([^.]+)\.(\d{6})\.(tar|jsonl\.gz)", path.name)
+        if found and (int(found[2]) >= shards or found[1] not in kinds):
+            path.unlink()
 
 
 def _deal(corpus: Manifest, seconds: float) -> Iterator[np.ndarray]:
@@ -80,29 +94,61 @@ def _deal(corpus: Manifest, seconds: float) -> Iterator[np.ndarray]:
 
 
 @lru_cache(maxsize=1)
-def _open(manifest: Path) -> Manifest:
+def _open(manifest: Path, digest: str) -> Manifest:
+    """The manifest, opened once per process; `digest` is its content's, so that a changed one is opened anew."""
     return Manifest(manifest)
 
 
-def _write(manifest: Path, out: Path, task: tuple[int, np.ndarray]) -> list[Clip]:
+def _write(manifest: Path, digest: str, out: Path, task: tuple[int, np.ndarray]) -> list[Clip]:
     """One shard; returns its clips."""
     number, numbers = task
-    corpus = _open(manifest)
+    corpus = _open(manifest, digest)
     clips = [corpus[i] for i in numbers.tolist()]
-    with (
-        write_aside(out / _tar(number)) as aside,
-        tarfile.open(aside, "w", format=tarfile.PAX_FORMAT) as tar,
-        write_aside(out / _cuts(number)) as aside_cuts,
-    ):
-        lines = []
+    lines = []
+    with ExitStack() as stack:
+        tar = _opened(stack, out / _tar(number))
         for clip in clips:
             data, ending = _packed(clip)
             cut = _placeholder(clip)
             _add(tar, f"{clip.id}.{ending}", data)
             _add(tar, f"{clip.id}.json", json.dumps(cut["recording"]).encode())
             lines.append(json.dumps(cut, ensure_ascii=False))
-        aside_cuts.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
+    for name in sorted({name for clip in clips for name in clip.arrays}):
+        _write_arrays(out / _tar(number, name), name, clips)
+    with write_aside(out / _cuts(number)) as aside:
+        aside.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
     return clips
+
+
+def _write_arrays(path: Path, name: str, clips: Sequence[Clip]) -> None:
+    """The arrays of one name, as lhotse lays them down; a clip that has none leaves a mark."""
+    if not name.isidentifier() or name in ("cuts", "recording"):
+        raise UserError(f"{clips[0].id}: an array of the name {name!r} cannot go into shards; call it something else")
+    with ExitStack() as stack:
+        tar = _opened(stack, path)
+        for clip in clips:
+            if name not in clip.arrays:
+                _add(tar, f"{clip.id}.nodata", b"")
+                _add(tar, f"{clip.id}.nometa", b"")
+                continue
+            try:
+                data = clip.arrays[name].read_bytes()
+                shape = np.load(BytesIO(data)).shape
+            except (OSError, ValueError, EOFError) as error:
+                raise UserError(f"clip {clip.id}: {clip.arrays[name]} cannot be read: {error}") from None
+            _add(tar, f"{clip.id}.npy", data)
+            _add(tar, f"{clip.id}.json", json.dumps(_described(shape, clip.frame_rate)).encode())
+
+
+def _described(shape: tuple[int, ...], frame_rate: float | None) -> dict[str, Any]:
+    """An array as lhotse knows it, with its frames where it has a frame rate."""
+    array = {"storage_type": "shar", "storage_path": "", "storage_key": "", "shape": list(shape)}
+    return {"array": array, "temporal_dim": 0, "frame_shift": 1 / frame_rate, "start": 0} if frame_rate else array
+
+
+def _opened(stack: ExitStack, path: Path) -> tarfile.TarFile:
+    """A tar file that is there when `stack` ends well."""
+    return stack.enter_context(tarfile.open(stack.enter_context(write_aside(path)), "w", format=tarfile.PAX_FORMAT))
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -117,8 +163,9 @@ def _placeholder(clip: Clip) -> dict[str, Any]:
     cut["start"] = 0.0
     cut["recording"] |= {"num_samples": clip.samples, "duration": clip.seconds}
     cut["recording"]["sources"] = [{"type": "shar", "channels": cut["recording"]["channel_ids"], "source": ""}]
-    custom = {key: value for key, value in cut.pop("custom", {}).items() if key != "arrays"}
-    return {**cut, **({"custom": custom} if custom else {})}
+    if clip.arrays:
+        cut["custom"]["arrays"] = dict.fromkeys(sorted(clip.arrays), "")
+    return cut
 
 
 def _packed(clip: Clip) -> tuple[bytes, str]:

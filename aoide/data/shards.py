@@ -2,7 +2,8 @@
 
     SHARDS/cuts.000000.jsonl.gz     clips of a shard, one cut of lhotse per line
     SHARDS/recording.000000.tar     their sound files, each with its recording beside it, in the same order
-    SHARDS/shards.npz               what batches are planned from: length, speaker and place of every clip
+    SHARDS/f0.000000.tar            an array of the corpus, likewise, one .npy a clip; fetched where a model asks for it
+    SHARDS/cuts.index.npz           what batches are planned from: length, speaker and place of every clip
 
 This is lhotse's Shar format (`CutSet.from_shar(in_dir=SHARDS)` reads it) and an index. A folder that lhotse wrote has
 no index; its cuts are read instead. A shard is read whole and kept in memory, packed as it is, until its turn is over:
@@ -20,24 +21,33 @@ import tarfile
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from aoide.config import UserError, require
 from aoide.data.clips import Clip
-from aoide.data.manifest import CUTS, Manifest, _to_clip, stable_hash
+from aoide.data.manifest import CUTS, INDEX, Manifest, _to_clip, stable_hash
 
-INDEX = "shards.npz"
 _TRIES = 4  # a server may be busy for a moment
 _PATIENCE = 60.0  # seconds without a byte, after which a server is given up
 _READERS = 2  # shards that are fetched at a time
-Packed = tuple[Clip, bytes | None]  # a clip, and its file where it came out of a shard
+_META = (".json", ".nometa", ".nodata")  # what lhotse writes beside a file, and where there is none
+
+
+class Files(NamedTuple):
+    """What came out of a shard for one clip."""
+
+    sound: bytes  # its sound file
+    arrays: Mapping[str, bytes]  # name -> .npy file, of the names that were asked for
+
+
+Packed = tuple[Clip, Files | None]  # a clip, and its files where it came out of a shard
 
 
 class Corpus(Protocol):
@@ -64,6 +74,9 @@ class Corpus(Protocol):
     def keep(self, shards: int) -> None:
         """How many shards stay in memory."""
 
+    def bring(self, arrays: Iterable[str]) -> None:
+        """Says which arrays of the corpus will be read of its clips."""
+
     def load(self, numbers: np.ndarray) -> Iterator[Packed]:
         """Clips with what their sound is read from."""
 
@@ -83,8 +96,7 @@ def open_corpus(place: Path | str) -> Corpus:
     if isinstance(place, str) and "://" in place:
         return Shards(place)
     folder = Path(place)
-    packed = (folder / INDEX).exists() or (folder / _cuts(0)).exists()
-    if packed and not (folder / CUTS).exists():
+    if (folder / _cuts(0)).exists() and not (folder / CUTS).exists():
         return Shards(folder)
     return Recordings(folder)
 
@@ -100,6 +112,9 @@ class Recordings(Manifest):
 
     def keep(self, shards: int) -> None:
         """Nothing is kept of files."""
+
+    def bring(self, arrays: Iterable[str]) -> None:
+        """Each clip says where its arrays are."""
 
     def expect(self, numbers: np.ndarray) -> None:
         """Files need no time to come."""
@@ -136,6 +151,7 @@ class Shards:
             np.repeat(np.arange(len(self.ends)), np.diff(self.ends, prepend=0))
         ]
         self._kept = kept
+        self._names: tuple[str, ...] = ()  # of the arrays that come with the clips
         self._ready: OrderedDict[int, list[Packed]] = OrderedDict()
         self._coming: dict[int, Future[list[Packed]]] = {}
         self._pool: ThreadPoolExecutor | None = None
@@ -160,6 +176,10 @@ class Shards:
     def keep(self, shards: int) -> None:
         """How many shards are in memory at a time; as many again may be coming."""
         self._kept = max(self._kept, shards)
+
+    def bring(self, arrays: Iterable[str]) -> None:
+        """See `Corpus`; other arrays are not fetched."""
+        self._names = tuple(arrays)
 
     def load(self, numbers: np.ndarray) -> Iterator[Packed]:
         """See `Corpus`."""
@@ -195,22 +215,34 @@ class Shards:
         return self._ready[number]
 
     def _fetch(self, number: int) -> list[Packed]:
-        """A shard: its clips, each with its file."""
-        name = _tar(number)
+        """A shard: its clips, each with its files."""
         clips = self._clips(number)
+        sounds = self._unpack(_tar(number), "sound", [clip.id for clip in clips])
+        arrays = {}
+        for name in self._names:
+            if having := [clip.id for clip in clips if name in clip.arrays]:
+                arrays[name] = self._unpack(_tar(number, name), name, having)
+        return [
+            (clip, Files(sounds[clip.id], {name: files[clip.id] for name, files in arrays.items() if clip.id in files}))
+            for clip in clips
+        ]
+
+    def _unpack(self, name: str, what: str, wanted: Sequence[str]) -> dict[str, bytes]:
+        """The files of a tar file by clip; `wanted` must be among them."""
         try:
             with tarfile.open(fileobj=BytesIO(self._read(name)), mode="r:") as tar:
                 files = {
                     member.name.rpartition(".")[0]: tar.extractfile(member).read()  # type: ignore[union-attr]
                     for member in tar
-                    if not member.name.endswith((".json", ".nometa"))
+                    if not member.name.endswith(_META)
                 }
         except tarfile.TarError as error:
             raise UserError(f"{self.path}/{name}: not a whole tar file: {error}") from None
-        missing = [clip.id for clip in clips if not files.get(clip.id)]
-        if missing:
-            raise UserError(f"{self.path}/{name}: has no sound of clip {missing[0]}, which {_cuts(number)} names")
-        return [(clip, files[clip.id]) for clip in clips]
+        if missing := [clip for clip in wanted if not files.get(clip)]:
+            raise UserError(
+                f"{self.path}/{name}: has no {what} of clip {missing[0]}, which the cuts of this shard name"
+            )
+        return files
 
     def _clips(self, number: int) -> list[Clip]:
         name = _cuts(number)
@@ -221,8 +253,16 @@ class Shards:
             if isinstance(error, UserError):
                 raise
             raise UserError(f"{self.path}/{name}: not the cuts of a shard: {error}") from None
-        # only the name of the file's kind is known; it stands in errors, nothing is read from there
-        return [replace(clip, audio=Path(_tar(number)) / clip.id, start=0, arrays={}) for clip in clips]
+        # only the names of the files' kinds are known; they stand in errors, nothing is read from there
+        return [
+            replace(
+                clip,
+                audio=Path(_tar(number)) / clip.id,
+                start=0,
+                arrays={array: Path(_tar(number, array)) / clip.id for array in clip.arrays},
+            )
+            for clip in clips
+        ]
 
     def _read(self, name: str) -> bytes:
         if self.folder is not None:
@@ -236,11 +276,14 @@ class Shards:
         if self.folder is None or (self.folder / INDEX).exists():
             try:
                 with np.load(BytesIO(self._read(INDEX))) as file:
-                    return dict(file)
+                    index = dict(file)
             except (OSError, ValueError, KeyError, zlib.error) as error:
                 if isinstance(error, UserError):
                     raise
                 raise UserError(f"{self.path}/{INDEX}: broken; write the shards anew (aoide shard)") from None
+            if "ends" not in index:
+                raise UserError(f"{self.path}: a manifest of files; pack it into shards to stream it (aoide shard)")
+            return index
         number, columns = 0, []
         while (self.folder / _cuts(number)).exists():
             columns.append(self._clips(number))
@@ -255,7 +298,8 @@ def index_of(shards: Sequence[Sequence[Clip]]) -> dict[str, np.ndarray]:
     number = {name: i for i, name in enumerate(names)}
     digest = hashlib.blake2b(digest_size=16)
     for clip in clips:
-        digest.update(f"{clip.id} {clip.content} {clip.samples} {clip.phonemes} {clip.speaker}\n".encode())
+        arrays = "".join(f" {name}" for name in sorted(clip.arrays))
+        digest.update(f"{clip.id} {clip.content} {clip.samples} {clip.phonemes} {clip.speaker}{arrays}\n".encode())
     return {
         "seconds": np.array([clip.seconds for clip in clips], np.float32),
         "hashes": np.array([stable_hash(clip.id) for clip in clips], np.uint64),
@@ -301,5 +345,5 @@ def _cuts(number: int) -> str:
     return f"cuts.{number:06}.jsonl.gz"
 
 
-def _tar(number: int) -> str:
-    return f"recording.{number:06}.tar"
+def _tar(number: int, name: str = "recording") -> str:
+    return f"{name}.{number:06}.tar"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -100,22 +101,20 @@ class Sounds:
                 found.append(np.stack([contour.hz, sure], axis=1))
             return found
         rows: list[np.ndarray] = []
-        for part in self._parts(_TRACKED):
+        for part in self._parts(_TRACKED, alike=math.inf):  # the tracker works for nothing that is padded
             count = max(len(x) for x in part) // clock.hop
-            lengths = torch.tensor([max(1, len(x) - skip) for x in part], device=self.device)
-            hz, sure = autocorrelation.track(
-                self._padded(part)[:, skip:], self.sample_rate, count, period, config.floor, config.ceiling, lengths
-            )
+            heard = [torch.from_numpy(np.ascontiguousarray(x[skip:], np.float32)).to(self.device) for x in part]
+            hz, sure = autocorrelation.track(heard, self.sample_rate, count, period, config.floor, config.ceiling)
             rows += list(np.stack([hz, sure], axis=2))
         return [row[:count] for row, count in zip(rows, frames, strict=True)]
 
-    def _parts(self, bound: int) -> Iterator[list[np.ndarray]]:
+    def _parts(self, bound: int, alike: float = _ALIKE) -> Iterator[list[np.ndarray]]:
         """Neighbours of like length whose padded length is at most `bound` samples; one sound at least."""
         part: list[np.ndarray] = []
         shortest = longest = 0
         for samples in self.samples:
             shortest, longest = min(shortest, len(samples)), max(longest, len(samples))
-            if part and (longest * (len(part) + 1) > bound or longest > _ALIKE * shortest):
+            if part and (longest * (len(part) + 1) > bound or longest > alike * shortest):
                 yield part
                 part = []
             if not part:

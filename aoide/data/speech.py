@@ -114,15 +114,8 @@ class SpeechData:
         if config.segment_seconds is not None:
             self._segment = max(1, round(config.segment_seconds * self.clock.frame_rate))
         settings = Settings(clock=self.clock, mel=mel, pitch=config.pitch, networks=tuple(config.networks.items()))
-        self.reader = Reader(
-            needs,
-            settings,
-            tokenizer,
-            self.manifest.speakers,
-            cache=config.cache or (self.manifest.folder or Path()) / "cache",
-            keep=config.features,
-            device=_device(config.device),
-        )
+        self.reader = self._open_reader(needs, settings, tokenizer)
+        self.manifest.bring(self.reader.arrays)
         if config.cache is None and self.manifest.folder is None and self.reader.kept:
             raise UserError(
                 f"{config.manifest}: say data.cache=DIR, a folder here where {', '.join(self.reader.kept)} is kept, or "
@@ -138,6 +131,18 @@ class SpeechData:
             )
         self._epoch = self._taken = 0  # the place: epoch, and batches of all ranks that were handed out in it
         self._world: int | None = None  # processes among which shards were dealt out
+
+    def _open_reader(self, needs: Sequence[str], settings: Settings, tokenizer: Tokenizer | None) -> Reader:
+        config = self.config
+        return Reader(
+            needs,
+            settings,
+            tokenizer,
+            self.manifest.speakers,
+            cache=config.cache or (self.manifest.folder or Path()) / "cache",
+            keep=config.features,
+            device=_device(config.device),
+        )
 
     # --------------------------------------------------------------------------------------------------------- batches
 
@@ -316,11 +321,11 @@ def pack(order: np.ndarray, seconds: np.ndarray, budget: float) -> list[np.ndarr
     """Cuts `order` into runs whose padded length, clips times the longest, is at most `budget` seconds."""
     runs, begin, longest = [], 0, 0.0
     for i, length in enumerate(seconds[order].tolist()):
-        grown = max(longest, length)
-        if grown * (i - begin + 1) > budget and i > begin:
+        if length > longest:  # not max(), which would be half of the time that a million clips take
+            longest = length
+        if longest * (i - begin + 1) > budget and i > begin:
             runs.append(order[begin:i])
-            begin, grown = i, length
-        longest = grown
+            begin, longest = i, length
     if begin < len(order):
         runs.append(order[begin:])
     return runs
@@ -357,7 +362,7 @@ class _Loading(Dataset):
             items = []
             for number, (clip, packed) in zip(numbers.tolist(), clips or self._manifest.load(numbers), strict=True):
                 place = np.random.default_rng([seed, epoch, number]).random()
-                items.append(self._reader.read(clip, self._segment, place, packed))
+                items.append(self._reader.read(clip, self._segment, place, packed, held_out=epoch == _VALIDATION))
             return self._reader.collate(items, masked=self._segment is None)
         except UserError as error:
             return error  # raised in a worker it would come out with the worker's traceback as its text

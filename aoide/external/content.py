@@ -151,6 +151,8 @@ class W2vBert:
         layers = self._network.config.num_hidden_layers
         if not MEAN <= layer <= layers:
             raise UserError(f"this w2v_bert has layers 0 to {layers}, or -1 for the mean of all; got {layer}")
+        if layer != MEAN:  # what comes after the layer is not computed: of 24, MaskGCT asks for 17
+            self._network.encoder.layers = self._network.encoder.layers[: max(layer, 1)]
         self._statistics = None if statistics is None else _statistics(statistics)
 
     def encode(self, samples: np.ndarray) -> np.ndarray:
@@ -159,12 +161,13 @@ class W2vBert:
         heard = np.pad(samples, (0, max(0, 2 * HOP - len(samples))))
         inputs = self._listen(heard, sampling_rate=RATE, return_tensors="pt").to(self._device)
         with torch.inference_mode():
-            features = _chosen(self._network(**inputs, output_hidden_states=True), self._layer)[0].float()
+            found = self._network(**inputs, output_hidden_states=True)
+            features = (_chosen(found, MEAN) if self._layer == MEAN else found.hidden_states[self._layer])[0].float()
             if self._statistics is not None:
                 mean, deviation = (x.to(self._device) for x in self._statistics)
                 features = (features - mean) / deviation
-        found = features.cpu().numpy()
-        return np.pad(found, ((0, max(0, frames - len(found))), (0, 0)), mode="edge")[:frames]
+        rows = features.cpu().numpy()
+        return np.pad(rows, ((0, max(0, frames - len(rows))), (0, 0)), mode="edge")[:frames]
 
 
 def _chosen(found: Any, layer: int | None) -> torch.Tensor:

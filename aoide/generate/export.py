@@ -142,7 +142,7 @@ def to_onnx(
     names = [time] * len(example) if isinstance(time, str) else list(time)
     batch, times = torch.export.Dim("batch"), {name: torch.export.Dim(name) for name in names}
     axes = [{0: batch, 1: times[name]} if v.ndim > 1 else {0: batch} for v, name in zip(example, names, strict=True)]
-    with _silence(), torch.inference_mode():
+    with silence(), torch.inference_mode():
         torch.onnx.export(
             module,
             tuple(example),
@@ -168,7 +168,7 @@ def _forget_where(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Keeps from the user what the exporter says about itself: prints, warnings, that torchvision is missing."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

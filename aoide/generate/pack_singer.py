@@ -15,17 +15,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aoide.config import UserError
 from aoide.generate.export import headed, to_onnx
 from aoide.generate.pack import aside, prove
 from aoide.generate.packed import sum_of, write
 from aoide.generate.quantise import rounded, store_in_8_bits
+from aoide.generate.sing import unvoiced
 from aoide.generate.singer import FILE, INPUTS, OUTPUTS, Description
+from aoide.generate.torch_singer import RESTS, Table
 from aoide.nn.lengths import token_of_frame
 
 SPOKEN = (7.0, 14.0)  # frames that a vowel has at least and at most as if it were spoken
 HOLD, HOLD_GLIDE = 0.5, 0.3  # where in it the voice stays: in the middle, or early where the vowel goes on to another
 HUSH, HUSH_BELOW = 6.0, 5000.0  # nats by which the rest of a held vowel is softer at 0 Hz, and where that ends: what
 # stands there completes harmonics in speech, with phases that held frames do not have
+SPAN = (48, 77)  # MIDI numbers of a singer whose songs had no notes written down
 DRIFT = 0.06  # of the vowel that passes while it is held, so that it is not frozen
 
 
@@ -92,6 +96,43 @@ def _warp(since: Tensor, length: Tensor, own: Tensor, hold: Tensor) -> tuple[Ten
     place = torch.where(stretched, place, since)
     still = stretched & (since >= attack) & (since <= own - release)
     return place, still.to(since.dtype)
+
+
+def described(
+    config: Any, table: Table, name: str, *, language: str = "", licence: str, summary: str = ""
+) -> Description:
+    """What `singer.json` shall say of a model of svs/xiaoicesing.
+
+    Args:
+        table: of its checkpoint; a phoneme with its language before it goes by both names.
+        language: of the lyrics, one of the table's; "" = the first.
+
+    Raises:
+        UserError: a language that the singer did not learn.
+    """
+    language = language or table.languages[0]
+    if language not in table.languages:
+        raise UserError(f"the singer learned {', '.join(table.languages)}, not {language}")
+    numbers = {symbol: number for number, symbol in enumerate(table.symbols, 1)}
+    own = f"{language}/"
+    symbols = {
+        symbol.removeprefix(own): number for symbol, number in numbers.items() if symbol.startswith(own)
+    } | numbers
+    low, high = table.span or SPAN
+    return Description(
+        name=name,
+        language=language,
+        summary=summary,
+        licence=licence,
+        sha256={},
+        sample_rate=config.sample_rate,
+        hop=config.hop,
+        symbols=symbols,
+        unvoiced=tuple(symbol for symbol in symbols if unvoiced(symbol, language)),
+        low=low,
+        high=high,
+        rest=next((symbol for symbol in RESTS if symbol in symbols), ""),
+    )
 
 
 def export_singer(

@@ -23,7 +23,7 @@ CONFIGS = (".yaml", ".yml", ".json")
 HUB = "hf:"
 _GENERATOR = re.compile(r"g_\d+")  # HiFi-GAN's training writes g_02500000 beside do_02500000, its critics
 _NOT_THE_MODEL = re.compile(
-    r"^do_|discriminator|optimi[sz]er|\.index\.json$|tokenizer|generation_config", re.IGNORECASE
+    r"^do_|discriminator|optimi[sz]er|\.index\.json$|tokenizer|generation_config|special_tokens_map", re.IGNORECASE
 )
 
 

@@ -30,6 +30,12 @@ ROOM = 0.1  # seconds of silence at both ends of a phrase, where there is room
 CONTEXT = 12  # tokens before and behind a part of a long phrase that are sung with it and thrown away
 PAD = 0  # the token of silence at both ends
 LANGUAGES = {"en": "English", "ja": "Japanese", "zh": "Mandarin"}
+UNVOICED = {
+    "en": "p t k f s h θ ʃ ʧ hh ch sh th",
+    "ja": "p t k f s h sh ch ts ky py hy ty fy cl",
+    "zh": "p t k f s h sh ch c q x b d g j z zh",  # the latter are soft, and begin without voice
+}
+"""Consonants without F0, in the alphabets of aoide.text.lyrics and of the community."""
 
 
 class Symbols(Protocol):
@@ -89,6 +95,20 @@ class Phrase(NamedTuple):
 def silent(phoneme: Phoneme) -> bool:
     """A breath or a pause: what a voice without a sound for it leaves out."""
     return phoneme.symbol in BREATHS or phoneme.symbol in SILENCES
+
+
+def fitting(score: Score, low: int, high: int) -> int:
+    """The smallest transposition that brings all notes between two; 0 where none is needed or helps."""
+    pitches = [note.pitch for note in score.notes if note.sung and note.pitch is not None]
+    if not pitches or max(pitches) - min(pitches) > high - low:
+        return 0
+    return max(0, low - min(pitches)) - max(0, max(pitches) - high)
+
+
+def unvoiced(symbol: str, language: str) -> bool:
+    """Whether a phoneme has no F0; its language may stand before it (`ja/k`)."""
+    own, _, bare = symbol.rpartition("/")
+    return bare.lower() in UNVOICED.get(own or language, UNVOICED["en"]).split()
 
 
 def expect_language(score: Score, language: str, name: str) -> None:

@@ -152,11 +152,7 @@ class Singer:
 
     def fitting(self, score: Score) -> int:
         """The smallest transposition that brings all notes into the voice's range; 0 where none is needed or helps."""
-        pitches = [note.pitch for note in score.notes if note.sung and note.pitch is not None]
-        low, high = self.description.low, self.description.high
-        if not pitches or max(pitches) - min(pitches) > high - low:
-            return 0
-        return max(0, low - min(pitches)) - max(0, max(pitches) - high)
+        return sing.fitting(score, self.description.low, self.description.high)
 
     def _prepared(
         self, score: Score, transpose: int, seed: int

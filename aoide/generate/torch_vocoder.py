@@ -60,6 +60,17 @@ class TorchVocoder:
     def tags(self) -> dict[str, str]:
         return tags(f"resynthesised by {self.name}")
 
+    def vocode(self, mel: np.ndarray, f0: np.ndarray | None = None) -> np.ndarray:
+        """The sound of a mel (frames, mels) of `self.mel`, with F0 (frames,) Hz where it is read: (frames * hop,)."""
+        if self._needs_f0 and f0 is None:
+            raise UserError(f"{self.name} reads F0 as well: give it for each frame of the mel")
+        rows = np.asarray(mel, np.float32)
+        if self._needs_f0:
+            rows = np.concatenate([rows, np.asarray(f0, np.float32)[:, None]], axis=1)
+        if self._source_asks:
+            rows = np.concatenate(list(self._with_source(iter([rows]))))
+        return self._sound(rows)
+
     def copy(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """See `Copier`. A model that cannot work in pieces gets all at once."""
         mel = self.mel
@@ -92,7 +103,7 @@ class TorchVocoder:
             mel = self._spectrogram(torch.from_numpy(samples)[None])[0].numpy()
         if not self._needs_f0:
             return mel
-        f0 = pitch.track(samples, self.sample_rate, self.mel.hop, first_centre=self.mel.first_centre)
+        f0 = pitch.track(samples, self.sample_rate, self.mel.hop, "swift", first_centre=self.mel.first_centre)
         return np.concatenate([mel, f0[:, None]], axis=1)
 
     def _with_source(self, features: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

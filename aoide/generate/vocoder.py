@@ -175,7 +175,7 @@ class Vocoder:
 
         Raises:
             UserError: NaN or infinity in the sound.
-            MissingExtra: a vocoder that reads F0, and pyworld is not installed.
+            MissingExtra: a vocoder that reads F0, and swift-f0 is not installed.
         """
         mel = self.mel
         reach = -(-mel.n_fft // (2 * mel.hop))  # frames whose window a cut would touch
@@ -195,5 +195,5 @@ class Vocoder:
             return mel
         from aoide.audio import pitch
 
-        f0 = pitch.track(samples, self.sample_rate, self.mel.hop, first_centre=self.mel.first_centre)
+        f0 = pitch.track(samples, self.sample_rate, self.mel.hop, "swift", first_centre=self.mel.first_centre)
         return np.concatenate([mel, f0[:, None]], axis=1)

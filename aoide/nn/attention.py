@@ -123,16 +123,16 @@ class PreNormFFTBlock(nn.Module):
         return x + self.contract(self.dropout(self.expand(self.conv_norm(x), mask).relu()))
 
 
-def sinusoids(positions: int, dim: int, like: Tensor) -> Tensor:
+def sinusoids(positions: int, dim: int, like: Tensor, start: int = 0) -> Tensor:
     """The fixed position code of the Transformer (section 3.5): (positions, dim).
 
     Even channels are sines, odd ones cosines. Channels 2i and 2i + 1 turn once in 2 pi * 10000^(2i / dim) positions.
 
     Args:
-        positions: how many, from 0.
+        positions: how many, from `start` on.
         dim: channels, even.
         like: gives device and type.
     """
     rates = torch.exp(torch.arange(0, dim, 2, device=like.device) * (-math.log(10000.0) / dim))
-    angles = torch.arange(positions, device=like.device)[:, None] * rates
+    angles = torch.arange(start, start + positions, device=like.device)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], 2).flatten(1).to(like.dtype)

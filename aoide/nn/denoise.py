@@ -83,7 +83,7 @@ class TimeEmbedding(nn.Module):
         half = self.dim // 2
         rates = torch.exp(torch.arange(half, device=time.device) * (-math.log(10_000) / (half - 1)))
         angles = time[..., None] * rates
-        return self.mlp(torch.cat([angles.sin(), angles.cos()], dim=-1))
+        return self.mlp(torch.cat([angles.sin(), angles.cos()], dim=-1).to(next(self.mlp.parameters()).dtype))
 
 
 class SharedTimeEmbedding(nn.Module):

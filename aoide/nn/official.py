@@ -42,6 +42,13 @@ def _first(items: list[str], most: int = 5) -> str:
     return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
 
 
+def replaced(key: str, names: Mapping[str, str]) -> str:
+    """A key with each of these pieces, in this order, replaced wherever it stands."""
+    for old, new in names.items():
+        key = key.replace(old, new)
+    return key
+
+
 def modern_weight_norm(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Renames the keys that the old `weight_norm` made (weight_g, weight_v) to those of torch's parametrisation.
 

@@ -1,4 +1,5 @@
-"""What models of singing read a score with: Transformer blocks over phonemes, and how far a frame is into its phoneme.
+"""What models of singing read a score with: Transformer blocks over phonemes, how far a frame is into its phoneme, and
+notes as numbers and as lines.
 
 The blocks are those of openvpi's DiffSinger (github.com/openvpi/DiffSinger, Apache-2.0), after FastSpeech 2 (Ren et al.
 2020, arXiv:2006.04558): pre-norm, rotary positions, a convolution in the second half.
@@ -16,7 +17,9 @@ from torch.nn import functional
 from aoide.nn.attention import SelfAttention
 from aoide.nn.conv import Conv1d
 from aoide.nn.denoise import TimeEmbedding
+from aoide.nn.lengths import token_means, token_of_frame
 from aoide.nn.rotary import Pairs
+from aoide.nn.variance import bridge
 
 Positions = Literal["halves", "neighbours", "backwards", "forwards", "none"]
 Activation = Literal["gelu", "relu", "swish", "swiglu", "atanglu"]
@@ -98,12 +101,9 @@ class Encoder(nn.Module):
         """Sinusoids of the place: counted down from MOST_TOKENS with sines and cosines in turn, or up from 1 with the
         sines first, as the two codes of the original have it.
         """
-        tokens, half = torch.arange(x.shape[1], device=x.device), self.dim // 2
         if self.positions == "forwards":
-            angles = (tokens + 1)[:, None] * torch.exp(
-                torch.arange(half, device=x.device) * (-math.log(10_000) / (half - 1))
-            )
-            return torch.cat([angles.sin(), angles.cos()], dim=-1).to(x.dtype)
+            return counted(x)
+        tokens = torch.arange(x.shape[1], device=x.device)
         rates = torch.exp(torch.arange(0, self.dim, 2, device=x.device) * (-math.log(10_000) / self.dim))
         angles = (MOST_TOKENS - 1 - tokens)[:, None] * rates
         return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2).to(x.dtype)
@@ -125,3 +125,83 @@ class Stretch(nn.Module):
         into = (torch.arange(x.shape[1], device=x.device) - before) / durations.gather(1, index).clamp(min=1)
         x = x + self.embed((1000 * into * known).round())
         return x + self.gru(x)[0]
+
+
+def counted(x: Tensor) -> Tensor:
+    """The code of places counted up from 1, sines first: x (batch, places, dim) -> (places, dim)."""
+    places, half = torch.arange(1, x.shape[1] + 1, device=x.device), x.shape[2] // 2
+    angles = places[:, None] * torch.exp(torch.arange(half, device=x.device) * (-math.log(10_000) / (half - 1)))
+    return torch.cat([angles.sin(), angles.cos()], dim=-1).to(x.dtype)
+
+
+# --------------------------------------------------------------------------------------------------------------- notes
+
+
+def midi(f0: Tensor) -> Tensor:
+    """Hz -> MIDI numbers with cents, any shape; what is unvoiced becomes low, and has no meaning."""
+    return 69 + 12 * (f0.clamp(min=1.0) / 440).log2()
+
+
+def hertz(notes: Tensor) -> Tensor:
+    """The inverse of `midi`."""
+    return 440 * 2 ** ((notes - 69) / 12)
+
+
+def heard_notes(f0: Tensor, durations: Tensor) -> Tensor:
+    """The note of each token where there is no score: f0 (batch, frames) Hz, 0 = unvoiced, durations (batch, tokens)
+    frames -> (batch, tokens) MIDI numbers, whole, 0 where nothing is voiced.
+    """
+    voiced = f0 > 0
+    return token_means(midi(f0), durations, voiced).round()
+
+
+def note_line(notes: Tensor, durations: Tensor, frames: int) -> Tensor:
+    """Notes drawn over their frames, with straight lines over rests.
+
+    Args:
+        notes: (batch, tokens) MIDI numbers, 0 = rest.
+        durations: (batch, tokens) int64 frames.
+
+    Returns:
+        (batch, frames) MIDI numbers; 0 in an item without notes.
+    """
+    token = token_of_frame(durations, frames)
+    line = functional.pad(notes, (0, 1)).to(torch.get_default_dtype()).gather(1, token)
+    return bridge(line, line > 0)
+
+
+def note_groups(words: Tensor, notes: Tensor, note_durations: Tensor, slurs: Tensor | None = None) -> Tensor:
+    """Which note a token belongs to, counted from 0: (batch, tokens) int64.
+
+    A note begins with a word, with another pitch or length, and where a syllable is slurred to the next.
+    """
+    changes = (words.diff(dim=1) != 0) | (notes.diff(dim=1) != 0) | (note_durations.diff(dim=1) != 0)
+    if slurs is not None:
+        changes = changes | (slurs[:, 1:] > 0)
+    return functional.pad(changes.long().cumsum(1), (1, 0))
+
+
+def in_group(values: Tensor, groups: Tensor) -> Tensor:
+    """The sum over each token's note: values, groups (batch, tokens) -> (batch, tokens)."""
+    return torch.zeros_like(values).scatter_add(1, groups, values).gather(1, groups)
+
+
+def shared_out(weights: Tensor, groups: Tensor, totals: Tensor) -> Tensor:
+    """The time of each note, `totals`, shared out among its phonemes by their weights: all (batch, tokens)."""
+    return weights / in_group(weights, groups).clamp(min=1e-8) * totals
+
+
+def whole_frames(lasts: Tensor) -> Tensor:
+    """Durations in whole frames (batch, tokens) int64, from lasts (batch, tokens) that add up to whole ones, note by
+    note: ends are rounded, not lengths, so nothing drifts.
+    """
+    ends = lasts.double().cumsum(1).round()
+    return functional.pad(ends, (1, 0)).diff(dim=1).long()
+
+
+class Told(NamedTuple):
+    """What a model of singing tells of a score by itself; frames that are padded hold no meaning."""
+
+    durations: Tensor  # (batch, tokens) int64 frames
+    f0: Tensor  # (batch, frames) Hz, without gaps
+    voiced: Tensor  # (batch, frames) bool

@@ -67,6 +67,19 @@ def target_space(model: nn.Module) -> Callable[[Tensor], Tensor]:
     return getattr(model, "normalise", _as_it_is)
 
 
+def concealment(model: nn.Module) -> Callable[[Batch, Any], Mapping[str, Tensor]]:
+    """What a model in training is not told this time: its `conceal(batch, generator)`, or nothing where it has none.
+
+    It gives fields that are laid over those of the batch: a part of the sound that is to be filled in, a prompt that is
+    cut out, a condition that is dropped for guidance.
+    """
+    return getattr(model, "conceal", _all_is_told)
+
+
+def _all_is_told(batch: Batch, generator: Any) -> Mapping[str, Tensor]:
+    return {}
+
+
 def _as_it_is(target: Tensor) -> Tensor:
     return target
 

@@ -13,7 +13,8 @@ A model of this objective has `config.process` and a forward that takes, beside 
     step   (batch,)           int64, at which step of the process; from a sampler also a place between two
 
 and gives its prediction, like the target; or an output whose field `prediction` is it, with what its `LOSSES` judge
-beside. Its `normalise`, where it has one, brings the target to the space in which noise is added.
+beside. Its `normalise`, where it has one, brings the target to the space in which noise is added; its `conceal`, where
+it has one, draws what it is not told this time (aoide/objectives/__init__.py).
 
 Sources: Ho et al. 2020, arXiv:2006.11239 (DDPM); Song et al. 2020, arXiv:2010.02502 (DDIM); Nichol and Dhariwal 2021,
 arXiv:2102.09672 (cosine); Salimans and Ho 2022, arXiv:2202.00512 (v); Kong et al. 2020, arXiv:2009.09761, appendix B
@@ -35,7 +36,7 @@ from torch import Tensor, nn
 
 from aoide import trace
 from aoide.config import UserError
-from aoide.objectives import Batch, inputs, named_losses, predicted, target_space
+from aoide.objectives import Batch, concealment, inputs, named_losses, predicted, target_space
 
 Network = Callable[[Tensor, Tensor], Tensor]  # (x_t, step (batch,)) -> prediction
 Clip = Literal["x0", "x", "both"] | None
@@ -56,36 +57,10 @@ class Config:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Process:
-    """How noise grows from step to step, and what the network predicts of it."""
+class Predicting:
+    """What a network predicts of a sound with noise, and what follows from it."""
 
-    schedule: Literal["linear", "cosine"] = "linear"
-    steps: int = 1000
-    first: float = 1e-4  # beta of the first step and of the last, where the schedule is linear
-    last: float = 0.02
-    betas: tuple[float, ...] = ()  # given one by one; then the four settings above have no say
     predicts: Literal["epsilon", "x0", "v"] = "epsilon"
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps must be 1 or more, got {self.steps}")
-        if not all(0 < beta < 1 for beta in (self.first, self.last, *self.betas)):
-            raise ValueError("each beta is a share of variance and must be in (0, 1)")
-
-    def alphas(self) -> Tensor:
-        """a_t of each step, (steps,) float64: how much of the sound's variance is left."""
-        return (1 - self._betas()).cumprod(0)
-
-    def _betas(self) -> Tensor:
-        if self.betas:
-            return torch.tensor(self.betas, dtype=torch.float64)
-        if self.schedule == "linear":
-            return torch.linspace(self.first, self.last, self.steps, dtype=torch.float64)
-        time = torch.arange(self.steps + 1, dtype=torch.float64) / self.steps
-        left = ((time + 0.008) / 1.008 * math.pi / 2).cos().square()
-        return (1 - left[1:] / left[:-1]).clamp(max=0.999)
-
-    # ---------------------------------------------------------------------------------------- what a prediction says
 
     def to_predict(self, x0: Tensor, noise: Tensor, alpha: Tensor) -> Tensor:
         """The right answer. alpha, here and below: a_t, a tensor that broadcasts over x, or a number."""
@@ -108,6 +83,44 @@ class Process:
         if self.predicts == "v":
             return alpha**0.5 * prediction + (1 - alpha) ** 0.5 * x
         return (x - alpha**0.5 * prediction) / (1 - alpha) ** 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Process(Predicting):
+    """How noise grows from step to step, and what the network predicts of it."""
+
+    schedule: Literal["linear", "cosine"] = "linear"
+    steps: int = 1000
+    first: float = 1e-4  # beta of the first step and of the last, where the schedule is linear
+    last: float = 0.02
+    betas: tuple[float, ...] = ()  # given one by one; then the four settings above have no say
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps must be 1 or more, got {self.steps}")
+        if not all(0 < beta < 1 for beta in (self.first, self.last, *self.betas)):
+            raise ValueError("each beta is a share of variance and must be in (0, 1)")
+
+    def alphas(self) -> Tensor:
+        """a_t of each step, (steps,) float64: how much of the sound's variance is left."""
+        return (1 - self._betas()).cumprod(0)
+
+    def _betas(self) -> Tensor:
+        if self.betas:
+            return torch.tensor(self.betas, dtype=torch.float64)
+        if self.schedule == "linear":
+            return torch.linspace(self.first, self.last, self.steps, dtype=torch.float64)
+        time = torch.arange(self.steps + 1, dtype=torch.float64) / self.steps
+        left = ((time + 0.008) / 1.008 * math.pi / 2).cos().square()
+        return (1 - left[1:] / left[:-1]).clamp(max=0.999)
+
+    def draw(self, batch: int, generator: torch.Generator | None, device: torch.device, upto: int | None) -> Tensor:
+        """Steps of training: (batch,) int64, all alike."""
+        return torch.randint(0, upto or len(self.alphas()), (batch,), generator=generator, device=device)
+
+    def alpha(self, step: Tensor) -> Tensor:
+        """a_t of steps: (batch,) int64 -> (batch,) float32."""
+        return self.alphas().to(step.device, torch.float32)[step]
 
     # --------------------------------------------------------------------------------------------------------- walks
 
@@ -177,6 +190,43 @@ class Process:
         return Walk(tuple((after - 1 + place).float().tolist()), tuple(alphas.tolist()))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Continuous(Predicting):
+    """Noise that grows all the time from 0 to 1, not in steps: the variance-preserving SDE of Song et al. 2021,
+    arXiv:2011.13456. What the network is told is the time.
+    """
+
+    first: float = 0.05  # beta at time 0 and at time 1; it grows on a line
+    last: float = 20.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.first <= self.last:
+            raise ValueError(f"0 < first <= last does not hold for {self.first} and {self.last}")
+
+    def draw(self, batch: int, generator: torch.Generator | None, device: torch.device, upto: int | None) -> Tensor:
+        """Times of training: (batch,), all alike, but for the very ends; `upto` has no say."""
+        return torch.rand(batch, generator=generator, device=device).clamp(1e-5, 1 - 1e-5)
+
+    def alpha(self, step: Tensor) -> Tensor:
+        """a_t of times: (batch,) -> (batch,)."""
+        return torch.exp(-(self.first * step + 0.5 * (self.last - self.first) * step.square()))
+
+    def beta(self, time: float) -> float:
+        """How fast the noise grows at a time."""
+        return self.first + (self.last - self.first) * time
+
+    def every(self, count: int) -> Walk:
+        """A walk of `count` times at equal distances from 1 to 1 / count.
+
+        Raises:
+            UserError: less than one step.
+        """
+        if count < 1:
+            raise UserError(f"sampling takes 1 step or more, got {count}")
+        times = torch.arange(1, count + 1, dtype=torch.float64) / count
+        return Walk(tuple(times.tolist()), tuple(self.alpha(times).tolist()))
+
+
 @dataclass(frozen=True, slots=True)
 class Walk:
     """The steps that a sampler takes, the least noisy first (it comes from the other end)."""
@@ -227,7 +277,7 @@ def ddpm(
     return x
 
 
-def ddim(call: Network, x: Tensor, process: Process, walk: Walk, *, clip: Clip = None) -> Tensor:
+def ddim(call: Network, x: Tensor, process: Predicting, walk: Walk, *, clip: Clip = None) -> Tensor:
     """Each step goes along the line from the sound to the noise that are predicted; it may be larger than `ddpm`'s."""
     for number, step, alpha, alpha_next in walk.back():
         prediction = _ask(call, x, step)
@@ -326,6 +376,24 @@ def unipc(call: Network, x: Tensor, process: Process, walk: Walk, *, clip: Clip 
     return x
 
 
+def probability_flow(call: Network, x: Tensor, process: Continuous, steps: int) -> Tensor:
+    """From noise to sound in continuous time, by Euler steps along the probability flow (Song et al. 2021, equation
+    13), each with the slope that its middle time has where it begins: as NaturalSpeech 2 samples.
+
+    Raises:
+        UserError: less than one step.
+    """
+    if steps < 1:
+        raise UserError(f"sampling takes 1 step or more, got {steps}")
+    for number in range(steps):
+        time = 1 - (number + 0.5) / steps
+        alpha = float(process.alpha(torch.tensor(time, dtype=torch.float64)))
+        noise = _noise(call, x, time, process, alpha)
+        x = x + process.beta(time) / (2 * steps) * (x - noise / (1 - alpha) ** 0.5)
+        trace.report("diffusion/x", x, step=number)
+    return x
+
+
 SAMPLERS: dict[str, Callable[..., Tensor]] = {
     "ddpm": ddpm,
     "ddim": ddim,
@@ -346,7 +414,7 @@ def _ask(call: Network, x: Tensor, step: float) -> Tensor:
     return call(x, x.new_full((len(x),), step))
 
 
-def _noise(call: Network, x: Tensor, step: float, process: Process, alpha: float) -> Tensor:
+def _noise(call: Network, x: Tensor, step: float, process: Predicting, alpha: float) -> Tensor:
     return process.noise(x, _ask(call, x, step), alpha)
 
 
@@ -398,10 +466,10 @@ class Objective:
     def __init__(self, config: Config, module: ModuleType, model: nn.Module) -> None:
         self.config, self.module = config, module
         self.networks: dict[str, nn.Module] = {"model": model}
-        self._process: Process = model.config.process  # type: ignore[union-attr, assignment]
-        self._alphas = self._process.alphas()
+        self._process: Process | Continuous = model.config.process  # type: ignore[union-attr, assignment]
         self._more = named_losses(module, model.config, config.weights)
         self._to_space = target_space(model)
+        self._conceal = concealment(model)
 
     def steps(self, batch: Batch, generator: torch.Generator | None = None) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """Yields ("model", losses) once; the steps of the process and the noise come from `generator`."""
@@ -413,14 +481,15 @@ class Objective:
         return self._losses(batch, generator)
 
     def _losses(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
-        target, upto = self._to_space(batch[self.config.target]), self.config.upto or len(self._alphas)
-        step = torch.randint(0, upto, (len(target),), generator=generator, device=target.device)
+        batch = {**batch, **self._conceal(batch, generator)}
+        target = self._to_space(batch[self.config.target])
+        step = self._process.draw(len(target), generator, target.device, self.config.upto)
         return self.losses(batch, step, torch.randn(target.shape, generator=generator, device=target.device))
 
     def losses(self, batch: Batch, step: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """How far the prediction is off at these steps with this noise, a mean over what is real; and the model's."""
         x0 = self._to_space(batch[self.config.target])
-        alpha = self._alphas.to(x0.device, x0.dtype)[step]
+        alpha = self._process.alpha(step).to(x0.dtype)
         alpha = alpha.reshape(-1, *(1,) * (x0.ndim - 1))
         noisy = alpha**0.5 * x0 + (1 - alpha) ** 0.5 * noise
         output = self.networks["model"](**inputs(self.module, {**batch, "noisy": noisy, "step": step}))

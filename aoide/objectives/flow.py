@@ -12,14 +12,16 @@ A model of this objective has a forward that takes, beside the fields of a batch
     time   (batch,)           t, 0 = noise, 1 = sound; what a network wants of it (1000 t ...) is its own affair
 
 and gives the velocity, like the target; or an output whose field `prediction` is it, with what its `LOSSES` judge
-beside. Its `normalise`, where it has one, brings the target to the space in which the way lies.
+beside. Its `normalise`, where it has one, brings the target to the space in which the way lies. Its `conceal`, where
+it has one, draws what it is not told this time (aoide/objectives/__init__.py).
 
 Sampling is `integrate` over `times`: from any start at any time, so that a sound that is nearly right (a shallow start)
 or a part that is kept needs no special case.
 
 Sources: Lipman et al. 2022, arXiv:2210.02747; Liu et al. 2022, arXiv:2209.03003 (rectified flow); Esser et al. 2024,
-arXiv:2403.03206 (times and weights of a logit-normal distribution); Chen et al. 2024, arXiv:2410.06885 (sway); Butcher
-2008, Numerical Methods for Ordinary Differential Equations (the tableaux).
+arXiv:2403.03206 (times and weights of a logit-normal distribution); Chen et al. 2024, arXiv:2410.06885 (sway); Zheng et
+al. 2025, arXiv:2505.19931 (pruned steps); Ho and Salimans 2022, arXiv:2207.12598 (guidance); Butcher 2008, Numerical
+Methods for Ordinary Differential Equations (the tableaux).
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from torch import Tensor, nn
 
 from aoide import trace
 from aoide.config import UserError, near
-from aoide.objectives import Batch, inputs, named_losses, predicted, target_space
+from aoide.objectives import Batch, concealment, inputs, named_losses, predicted, target_space
 
 Velocity = Callable[[Tensor, Tensor], Tensor]  # (x_t, time (batch,)) -> velocity
 Solver = Literal["euler", "midpoint", "heun", "rk4", "rk5"]
@@ -48,7 +50,10 @@ class Config:
     target: str = "mel"  # the field of the batch that the way leads to
     sigma: float = 0.0  # of the noise that is left at the end of the way
     distance: Literal["l1", "l2"] = "l2"
-    times: Literal["uniform", "logit_normal"] = "uniform"  # how the times of training are spread
+    times: Literal["uniform", "logit_normal", "cosine"] = (
+        "uniform"  # how the times of training are spread; cosine: more
+    )
+    # near the noise, 1 - cos(pi u / 2) of even ones
     emphasis: Literal["none", "logit_normal"] = "none"  # the times that count more in the loss
     start: float = 0.0  # times before this one are not trained: sampling starts there, at a sound that is nearly right
     where: str = "frame_mask"  # the field of the batch that says which frames count
@@ -107,11 +112,23 @@ SOLVERS: dict[str, Tableau] = {
 assert set(SOLVERS) == set(get_args(Solver))
 
 
-def times(steps: int, start: float = 0.0, sway: float = 0.0) -> Tensor:
+PRUNED: dict[int, tuple[int, ...]] = {
+    5: (0, 2, 4, 8, 16, 32),
+    6: (0, 2, 4, 6, 8, 16, 32),
+    7: (0, 2, 4, 6, 8, 16, 24, 32),
+    10: (0, 2, 4, 6, 8, 12, 16, 20, 24, 28, 32),
+    12: (0, 2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32),
+    16: (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32),
+}
+"""Steps -> those of 32 that are left of F5's when the ones that matter least are taken away (EPSS)."""
+
+
+def times(steps: int, start: float = 0.0, sway: float = 0.0, pruned: bool = False) -> Tensor:
     """The times of `steps` steps from `start` to 1: (steps + 1,).
 
     Args:
         sway: bends the times, t + sway (cos(pi t / 2) - 1 + t); below 0 the first steps are the small ones (F5: -1).
+        pruned: bend those of `PRUNED`, where it has so many and the start is 0, instead of even ones.
 
     Raises:
         UserError: no step.
@@ -119,7 +136,26 @@ def times(steps: int, start: float = 0.0, sway: float = 0.0) -> Tensor:
     if steps < 1:
         raise UserError(f"sampling takes 1 step or more, got {steps}")
     even = torch.linspace(start, 1, steps + 1)
+    if pruned and start == 0 and steps in PRUNED:
+        even = torch.tensor(PRUNED[steps]) / PRUNED[steps][-1]
     return even + sway * (torch.cos(math.pi / 2 * even) - 1 + even)
+
+
+def guided(call: Velocity, strength: float) -> Velocity:
+    """Classifier-free guidance: goes `strength` times further from what is said without the conditions.
+
+    Args:
+        call: is asked once with twice the batch: first with the conditions, then without them.
+        strength: 0 is without guidance; then it is asked with the conditions alone, and must expect that.
+    """
+    if strength == 0:
+        return call
+
+    def both(x: Tensor, time: Tensor) -> Tensor:
+        told, untold = call(torch.cat([x, x]), torch.cat([time, time])).chunk(2)
+        return told + strength * (told - untold)
+
+    return both
 
 
 def integrate(call: Velocity, x: Tensor, times: Tensor | Sequence[float], solver: Solver = "euler") -> Tensor:
@@ -163,6 +199,7 @@ class Objective:
         self.networks: dict[str, nn.Module] = {"model": model}
         self._more = named_losses(module, model.config, config.weights)
         self._to_space = target_space(model)
+        self._conceal = concealment(model)
 
     def steps(self, batch: Batch, generator: torch.Generator | None = None) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """Yields ("model", losses) once; the times and the noise come from `generator`."""
@@ -174,9 +211,13 @@ class Objective:
         return self._losses(batch, generator)
 
     def _losses(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
+        batch = {**batch, **self._conceal(batch, generator)}
         target = self._to_space(batch[self.config.target])
         if self.config.times == "uniform":
             time = torch.rand(len(target), generator=generator, device=target.device)
+        elif self.config.times == "cosine":
+            even = torch.rand(len(target), generator=generator, device=target.device)
+            time = 1 - torch.cos(math.pi / 2 * even)
         else:
             time = torch.randn(len(target), generator=generator, device=target.device).sigmoid()
         noise = torch.randn(target.shape, generator=generator, device=target.device)

@@ -13,6 +13,9 @@ A model of this objective has `family`, and its output
     targets  (batch, time)         what stands there: what the model would be given at the next place
     mask     (batch, time)         True = real
 
+and what its `LOSSES` judge beside. Its `conceal`, where it has one, draws how a batch is read this time
+(aoide/objectives/__init__.py).
+
 Sources: mu-law samples van den Oord et al. 2016, arXiv:1609.03499; mixtures of discretised logistics Salimans et al.
 2017, arXiv:1701.05517; Gaussians Ping et al. 2018, arXiv:1807.07281; draws by noise Maddison et al. 2014,
 arXiv:1411.0030.
@@ -23,7 +26,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal, Protocol
 
@@ -32,7 +35,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aoide.objectives import Batch, inputs
+from aoide.objectives import Batch, concealment, inputs, named_losses
 
 LEVELS = 65_536  # steps of a 16-bit recording, the grain of a mixture of logistics
 FLOOR = -12.0  # of the logarithm of a scale; smaller ones are far below such a step
@@ -43,7 +46,9 @@ BLOCK = 256  # places whose noise is drawn at once
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """Nothing to set: the loss has no weights, and the family belongs to the model."""
+    """What is learned beside the next token, whose family of distributions belongs to the model."""
+
+    weights: dict[str, float] = field(default_factory=dict)  # of the model's losses beside this one
 
 
 class Family(Protocol):
@@ -236,16 +241,23 @@ class Objective:
         self.config, self.module = config, module
         self.networks: dict[str, nn.Module] = {"model": model}
         self._family: Family = model.family  # type: ignore[assignment]  # kept, since a wrapper hides it
+        self._more = named_losses(module, getattr(model, "config", None), config.weights)
+        self._conceal = concealment(model)
 
     def steps(self, batch: Batch, generator: torch.Generator | None = None) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """Yields ("model", losses) once; "next" is in nats per place."""
-        yield "model", {"next": self._loss(self.networks["model"](**inputs(self.module, batch)))}
+        yield "model", self._losses({**batch, **self._conceal(batch, generator)})
 
     @torch.no_grad()
     def validate(self, batch: Batch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """The loss of a held-out batch."""
-        return {"next": self._loss(self.networks["model"](**inputs(self.module, batch)))}
+        """The losses of a held-out batch."""
+        return self._losses({**batch, **self._conceal(batch, generator)})
 
-    def _loss(self, output: Any) -> Tensor:
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        output: Any = self.networks["model"](**inputs(self.module, batch))
         real = output.mask
-        return self._family.loss(output.scores[real], output.targets[real]).sum() / real.sum().clamp(min=1)
+        own = self._family.loss(output.scores[real], output.targets[real]).sum() / real.sum().clamp(min=1)
+        return {
+            "next": own,
+            **{name: self.config.weights[name] * loss(output, batch) for name, loss in self._more.items()},
+        }

@@ -11,12 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from aoide.plots import letters
 from aoide.plots.png import encode
 
 ROW = 10  # pixels of a semitone
 SECOND = 60  # pixels
 KEYS = 24  # pixels of the keyboard
 MARGIN = 2  # semitones above and below the notes
+NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+AXIS, BORDER = 60, 40  # pixels of `figure` at the left, and above and below
 BLACK_KEYS = frozenset((1, 3, 6, 8, 10))
 _WHITE, _BLACK, _GRID, _NOTE, _EDGE, _LINE, _KEY, _DARK = range(8)
 PALETTE = np.array(
@@ -37,6 +40,52 @@ def draw(notes: Sequence[tuple[float, float, float]], f0: np.ndarray, frame_rate
     Raises:
         ValueError: no notes.
     """
+    return encode(_picture(notes, f0, frame_rate)[0], PALETTE)
+
+
+def figure(
+    notes: Sequence[tuple[float, float, float]],
+    f0: np.ndarray,
+    frame_rate: float,
+    *,
+    title: str,
+    lyrics: Sequence[str] = (),
+) -> bytes:
+    """The same twice as large, with a title, seconds, the names of the notes, and lyrics below their bars.
+
+    Args:
+        notes, f0, frame_rate: as in `draw`.
+        lyrics: one a note; what is wider than its bar, or has letters that `letters` does not draw, is left out.
+    """
+    picture, low = _picture(notes, f0, frame_rate)
+    roll = np.kron(picture[:, KEYS:], np.ones((2, 2), picture.dtype))
+    height, width = roll.shape
+    whole = np.full((height + 2 * BORDER + 20, width + AXIS + 10), _KEY)
+    whole[BORDER : BORDER + height, AXIS : AXIS + width] = roll
+    letters.paint(whole, title, 10, AXIS, _DARK, 2)
+    for row in range(height // (2 * ROW)):
+        key = low + row
+        if key % 12 not in BLACK_KEYS:
+            top = BORDER + height - (row + 1) * 2 * ROW
+            name = f"{NAMES[key % 12]}{key // 12 - 1}"
+            letters.paint(whole, name, top + 3, AXIS - 10 - letters.width(name, 2), _DARK, 2)
+    for second in range(width // (2 * SECOND) + 1):
+        text = f"{second}"
+        left = AXIS + 2 * SECOND * second - letters.width(text, 2) // 2
+        letters.paint(whole, text, BORDER + height + 12, left, _DARK, 2)
+    letters.paint(whole, "note", BORDER + height + 34, 6, _DARK, 2)
+    seconds = AXIS + (width - letters.width("seconds", 2)) // 2
+    letters.paint(whole, "seconds", BORDER + height + 34, seconds, _DARK, 2)
+    for (start, end, pitch), lyric in zip(notes, lyrics, strict=False):
+        room = round((end - start) * 2 * SECOND) - 4
+        if lyric and letters.width(lyric, 2) <= room and letters.knows(lyric):
+            below = BORDER + height - round((pitch - low) * 2 * ROW) + 3  # on the bar itself lies F0
+            letters.paint(whole, lyric, below, AXIS + round(start * 2 * SECOND) + 4, _DARK, 2)
+    return encode(whole, PALETTE)
+
+
+def _picture(notes: Sequence[tuple[float, float, float]], f0: np.ndarray, frame_rate: float) -> tuple[np.ndarray, int]:
+    """(height, width) colours, and the pitch of the lowest row."""
     if not notes:
         raise ValueError("a piano roll without notes")
     pitches = [pitch for _, _, pitch in notes]
@@ -68,7 +117,7 @@ def draw(notes: Sequence[tuple[float, float, float]], f0: np.ndarray, frame_rate
         )
         picture[max(0, top - 1) : bottom + 1, column] = _LINE  # two pixels thick, and joined where it is steep
         before = here
-    return encode(picture, PALETTE)
+    return picture, low
 
 
 def _background(low: int, high: int, seconds: float) -> np.ndarray:

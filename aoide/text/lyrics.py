@@ -169,6 +169,26 @@ def symbols(language: str) -> list[str]:
     return sorted(found | {"AP"})
 
 
+def dictionary(language: str) -> dict[str, tuple[str, ...]]:
+    """The lyrics that stand for one sound alone, and their phonemes: kana and romaji, or pinyin without tones.
+
+    English, whose words are too many to be listed, and languages that are not known have none: {}.
+    """
+    if language == "ja":
+        found = dict(_morae())
+        found |= {"".join(chr(ord(c) + 0x60) for c in kana): sounds for kana, sounds in _morae().items()}
+        return found | {romaji: _morae()[kana] for romaji, kana in _romaji().items() if kana in _morae()}
+    if language != "zh":
+        return {}
+    pinyin = {}
+    for initial in ("", *_INITIALS):
+        for final in {*_FINALS, "ue"} - {"i0", "ir", "E", "En"}:
+            parts = _pinyin_parts(initial + final)
+            if parts is not None and parts[0] == ((initial,) if initial else ()):
+                pinyin[initial + final] = (*parts[0], parts[1])
+    return pinyin
+
+
 # -------------------------------------------------------------------------------------------------- syllables to notes
 
 _Said = tuple[tuple[str, ...], str, tuple[str, ...]]  # onset, nucleus, coda
@@ -218,16 +238,17 @@ def _fewer(syllables: Sequence[_Said], count: int) -> list[_Said]:
 
 def _hinted(symbols: Sequence[str]) -> _Said:
     """Phonemes that the file gives for a syllable; the first that looks like a vowel is held."""
-    at = next((i for i, symbol in enumerate(symbols) if _is_vowel(symbol)), len(symbols) - 1)
+    at = next((i for i, symbol in enumerate(symbols) if is_vowel(symbol)), len(symbols) - 1)
     return tuple(symbols[:at]), symbols[at], tuple(symbols[at + 1 :])
 
 
-def _is_vowel(symbol: str) -> bool:
+def is_vowel(symbol: str) -> bool:
+    """Whether a phoneme of any of the languages may be held."""
     return symbol[:1].lower() in "aeiou" or symbol in _VOWELS_EN or symbol in _FINALS or symbol == "N"
 
 
 def _seconds(symbol: str) -> float:
-    return _SECONDS.get(symbol, _VOWEL if _is_vowel(symbol) else _OTHER)
+    return _SECONDS.get(symbol, _VOWEL if is_vowel(symbol) else _OTHER)
 
 
 def _known(language: str) -> None:
@@ -333,7 +354,14 @@ def _pieces(text: str, readings: Iterable[str]) -> list[str]:
 
 def _pinyin(score: Score, syllable: Syllable, text: str) -> _Said:
     """`zhang1` -> zh ang."""
-    text = "en" if text in _HUMMED else re.sub(r"[1-5]$", "", text.strip(" ,.!?，。！？、"))
+    parts = _pinyin_parts("en" if text in _HUMMED else re.sub(r"[1-5]$", "", text.strip(" ,.!?，。！？、")))
+    if parts is None:
+        raise _unreadable(score, syllable, "is neither a Han letter nor pinyin")
+    return *parts, ()
+
+
+def _pinyin_parts(text: str) -> tuple[tuple[str, ...], str] | None:
+    """`zhang` -> (zh,), ang."""
     initial = next((start for start in _INITIALS if text.startswith(start) and len(text) > len(start)), "")
     final = text[len(initial) :]
     if initial in ("zh", "ch", "sh", "r") and final == "i":
@@ -345,9 +373,7 @@ def _pinyin(score: Score, syllable: Syllable, text: str) -> _Said:
     elif initial == "y":
         final = {"an": "En", "e": "E"}.get(final, final)
     final = "ve" if final == "ue" else final
-    if final not in _FINALS:
-        raise _unreadable(score, syllable, "is neither a Han letter nor pinyin")
-    return ((initial,) if initial else ()), final, ()
+    return (((initial,) if initial else ()), final) if final in _FINALS else None
 
 
 # ----------------------------------------------------------------------------------------------------------- Japanese

@@ -327,6 +327,16 @@ def _weights(folder: Path, state: dict[str, Any], name: str) -> dict[str, Tensor
     return {key.removeprefix(prefix): value for key, value in held.items()}
 
 
+def position(path: str | Path) -> dict[str, Any]:
+    """The place in the data of a checkpoint or run, and what else the data have written down there.
+
+    Raises:
+        UserError: no checkpoint there, or a damaged one.
+    """
+    sources = _read_state(locate(path))["sources"]
+    return dict(sources[0]) if sources else {}
+
+
 def load_model(path: str | Path, ema: bool = True) -> tuple[ModuleType, nn.Module, recipes.Recipe]:
     """The trained model of a checkpoint or run, on the CPU and in evaluation mode.
 

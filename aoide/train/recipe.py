@@ -108,12 +108,18 @@ class Recipe:
     def open_source(self) -> Any:
         """The data: `SpeechData` of aoide/data/speech.py, given what it asks for of the model's needs and clock."""
         needs = self.module.needs(self.objective) if hasattr(self.module, "needs") else self.module.NEEDS
+        if hasattr(self.module, "follows"):  # what depends on the model's settings: curves, languages
+            needs = (*needs, *self.module.follows(self.model))
         offered = {
             "needs": needs,
             "mel": getattr(self.model, "mel", None),
             "tokenizer": _tokenizer() if "tokens" in needs else None,
             "frame_rate": getattr(self.model, "frame_rate", None),
             "sample_rate": getattr(self.model, "sample_rate", None),
+            **{name: getattr(self.model, name, None) for name in ("symbols", "speakers", "languages")},
+            "drawn": getattr(self.model, "drawn", ()),
+            "gapless": getattr(self.module, "GAPLESS", False),
+            "bands": _bands(self.model),
         }
         data = getattr(self.source, f"{self.kind.title()}Data")
         asked = [name for name in inspect.signature(data).parameters if name in offered]
@@ -189,6 +195,11 @@ def _pop(group: dict[str, Any], key: str, where: str, path: str, meaning: str) -
     return value
 
 
+def _bands(model: Any) -> tuple[int, int] | None:
+    """Points of the envelope and of the aperiodicity, of a model that predicts them."""
+    return (model.bands, model.noise_bands) if hasattr(model, "bands") and hasattr(model, "noise_bands") else None
+
+
 def _tokenizer() -> Any:
     from aoide.text.phonemes import SYMBOLS
     from aoide.text.tokenizer import Tokenizer
@@ -212,7 +223,8 @@ def _objective(module: ModuleType, group: dict[str, Any], where: str) -> tuple[M
 
 def _data_file(kind: str, where: str) -> ModuleType:
     folder = Path(__file__).parents[1] / "data"
-    known = [name for name in _files(folder) if "def batches(" in (folder / f"{name}.py").read_text("utf-8")]
+    files = {name: (folder / f"{name}.py").read_text("utf-8") for name in _files(folder)}
+    known = [name for name, text in files.items() if f"class {name.title()}Data" in text]
     if kind not in known:
         raise UserError(f"{where}: data.kind: no data of kind {kind!r};{near(kind, known) or _list(known)}")
     return importlib.import_module(f"aoide.data.{kind}")

@@ -216,10 +216,10 @@ def _axis(field: str, batch: dict[str, Tensor]) -> str | None:
     """Which axis the second dimension of this field is, None if it has none."""
     if field.endswith("_mask"):
         return field.removesuffix("_mask")
-    if batch[field].ndim < 2:
+    if batch[field].ndim < 2 or field.endswith("_vector"):
         return None
     if field == "noisy":  # it is like what noise is added to
-        return "frame" if batch[field].ndim == 3 else "sample"
+        return "frame" if batch[field].ndim == 3 else "sample" if "audio" in batch else "token"
     if field in AXES:
         return AXES[field]
     masks = [key for key in batch if key.endswith("_mask") and batch[key].shape[1] == batch[field].shape[1]]

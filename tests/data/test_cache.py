@@ -24,8 +24,20 @@ def test_computed_once(tmp_path: Path) -> None:
     for _ in range(3):
         assert np.array_equal(cache.get("abcd", compute), [0, 1, 2])
     assert len(calls) == 1 and cache.path("abcd").is_file()
-    assert json.loads((cache.folder / "settings.json").read_text())["pitch"]["method"] == "dio"
+    assert json.loads((cache.folder / "settings.json").read_text())["pitch"]["method"] == "autocorrelation"
     assert not [p for p in tmp_path.rglob("*") if "part" in p.name]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16, np.int32, np.float64, bool])
+@pytest.mark.parametrize("shape", [(), (0,), (5,), (3, 4), (2, 3, 4)])
+def test_an_entry_is_a_file_of_numpy(tmp_path: Path, kind: type, shape: tuple[int, ...]) -> None:
+    cache, array = Cache(tmp_path, "f0", {}), np.ones((*shape[::-1],), kind).T
+    cache.save("abcd", array)
+    for read in (cache.load("abcd"), np.load(cache.path("abcd"))):
+        assert read is not None and read.dtype == kind and read.shape == shape and np.array_equal(read, array)
+    ours = cache.path("abcd").read_bytes()
+    np.save(tmp_path / "x.npy", np.ascontiguousarray(array).reshape(shape))
+    assert ours[:-4] == (tmp_path / "x.npy").read_bytes()
 
 
 def test_other_settings_are_another_entry(tmp_path: Path) -> None:

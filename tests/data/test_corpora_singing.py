@@ -378,3 +378,44 @@ def test_pitches_have_names_or_numbers() -> None:
     assert [_labels.pitch(name) for name in ("A4", "C#4/Db4", "Bb3", "60", "rest", "0")] == [69, 61, 58, 60, None, None]
     with pytest.raises(ValueError, match="H"):
         _labels.pitch("H9x")
+
+
+def test_diffsinger(tmp_path: Path) -> None:
+    rows = [
+        "name,ph_seq,ph_dur,ph_num,note_seq,note_dur,note_slur,note_glide",
+        "one,SP k a AP,0.1 0.05 0.3 0.05,2 1 1,rest C4 D4+20 rest,0.15 0.2 0.1 0.05,0 0 1 0,none none up none",
+        "two,ja/a SP,0.4 0.1,,,,,",
+        "three,a,0.1 0.1,1,C4,0.2,0,none",
+        "four,a,0.5,2,C4,0.5,0,none",
+        "five,a,0.5,1,C4 D4,0.5,0 0,none none",
+    ]
+    put(tmp_path / "anna" / "raw" / "transcriptions.csv", "\ufeff" + "\n".join(rows) + "\n")
+    for name in ("one", "two", "three", "four", "five"):
+        beep(tmp_path / "anna" / "raw" / "wavs" / f"{name}.wav", 0.5, 44100)
+    script = [
+        {"offset": 0.1, "text": "あ", "ph_seq": "a SP", "ph_dur": "0.3 0.1", "note_seq": "A3", "note_dur": "0.4"},
+        {"offset": 0.6, "ph_seq": "o", "ph_dur": "0.25", "lang": "zh"},
+    ]
+    put(tmp_path / "ben" / "song.ds", json.dumps(script))
+    put(tmp_path / "ben" / "held.lab", "0 2000000 pau\n2000000 3000000 k\n3000000 8000000 a\n8000000 9000000 pau\n")
+    put(tmp_path / "ben" / "grid.TextGrid", textgrid(words=[(0, 0.5, "か")], phones=[(0.1, 0.2, "k"), (0.2, 0.5, "a")]))
+    for name in ("song", "held", "grid"):
+        beep(tmp_path / "ben" / f"{name}.wav", 0.9, 44100)
+    clips, refused = heard("diffsinger", tmp_path, language="ja")
+    assert sorted(clips) == [
+        "anna/one",
+        "anna/two",
+        *(f"ben/{n}" for n in ("grid-001", "held-001", "song-001", "song-002")),
+    ]
+    one = clips["anna/one"]
+    assert (one.phonemes, one.speaker, one.language, one.phoneme_set) == ("SP k a AP", "anna", "ja", "diffsinger")
+    assert lasting(one) == [0.1, 0.05, 0.3, 0.05]
+    assert one.notes == (Note(60, 0.15, 0.35), Note(62.2, 0.35, 0.45, "", True))
+    assert one.more == {"ph_num": [2, 1, 1], "note_glide": ["", "up"]}
+    assert clips["anna/two"].notes is None and clips["anna/two"].more == {}
+    first, second, held = clips["ben/song-001"], clips["ben/song-002"], clips["ben/held-001"]
+    assert (first.start, first.seconds, first.text) == (4410, pytest.approx(0.4, abs=1e-3), "あ")
+    assert first.notes == (Note(57, 0.0, 0.4),) and second.language == "zh"
+    assert held.phonemes == "pau k a pau" and lasting(held) == [0.1, 0.1, 0.5, 0.05]
+    assert "2 times in ph_dur" in refused["anna/three"] and "ph_num counts 2" in refused["anna/four"]
+    assert "2 notes in note_seq" in refused["anna/five"]

@@ -9,7 +9,6 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -63,10 +62,10 @@ def test_all_clips_are_there_bit_by_bit(packed: Path) -> None:
     ours = {clip.id: (clip, data) for clip, data in corpus.load(np.arange(14))}
     for i in range(14):
         clip = manifest[i]
-        other, file = ours[clip.id]
-        assert file is not None
-        assert replace(other, audio=clip.audio, arrays=clip.arrays) == clip
-        assert fingerprint(unpack(other, file).samples, RATE) == clip.content
+        other, files = ours[clip.id]
+        assert files is not None and not files.arrays
+        assert replace(other, audio=clip.audio) == clip
+        assert fingerprint(unpack(other, files.sound).samples, RATE) == clip.content
     assert corpus.seconds.sum() == pytest.approx(manifest.seconds.sum())
     assert sorted(corpus.hashes.tolist()) == sorted(manifest.hashes.tolist())
     assert [corpus[i].id for i in (0, 13)] == [clip.id for clip, _ in corpus.load(np.array([0, 13]))]
@@ -85,14 +84,14 @@ def test_pieces_of_files_lose_nothing(tmp_path: Path) -> None:
                 writer.add(checked[0])
     sharding.shard(tmp_path / "x", tmp_path / "s", on="threads")
     corpus = open_corpus(tmp_path / "s")
-    for clip, file in corpus.load(np.arange(6)):
-        assert file is not None and file[:4] == (b"RIFF" if clip.id[0] == "c" else b"fLaC")
-        assert fingerprint(unpack(clip, file).samples, RATE) == clip.content
+    for clip, files in corpus.load(np.arange(6)):
+        assert files is not None and files.sound[:4] == (b"RIFF" if clip.id[0] == "c" else b"fLaC")
+        assert fingerprint(unpack(clip, files.sound).samples, RATE) == clip.content
 
 
 def test_lhotse_reads_ours_and_we_read_lhotses(packed: Path) -> None:
     lhotse = pytest.importorskip("lhotse")
-    cuts = list(_from_shar(lhotse, packed))
+    cuts = list(lhotse.CutSet.from_shar(in_dir=packed))
     manifest = Manifest(packed.parent / "x")
     by_id = {manifest[i].id: manifest[i] for i in range(14)}
     assert {cut.id for cut in cuts} == by_id.keys()
@@ -103,21 +102,81 @@ def test_lhotse_reads_ours_and_we_read_lhotses(packed: Path) -> None:
     theirs.mkdir()
     with lhotse.shar.SharWriter(str(theirs), fields={"recording": "flac"}, shard_size=5) as writer:
         for cut in cuts:
+            del cut.custom["shard_origin"]  # a path, which lhotse cannot write
             writer.write(cut)
     corpus = open_corpus(theirs)
     assert isinstance(corpus, Shards) and np.diff(corpus.ends, prepend=0).tolist() == [5, 5, 4]
-    for clip, file in corpus.load(np.arange(14)):
-        assert file is not None
-        assert np.abs(unpack(clip, file).samples - io.read(by_id[clip.id].audio).samples).max() < 1e-4
+    for clip, files in corpus.load(np.arange(14)):
+        assert files is not None
+        assert np.abs(unpack(clip, files.sound).samples - io.read(by_id[clip.id].audio).samples).max() < 1e-4
 
 
-def _from_shar(lhotse: Any, folder: Path) -> Any:
-    """As a user writes it who knows where the parts lie; the index beside them is not lhotse's."""
-    fields = {
-        "cuts": sorted(map(str, folder.glob("cuts.*"))),
-        "recording": sorted(map(str, folder.glob("recording.*"))),
-    }
-    return lhotse.CutSet.from_shar(fields=fields)
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    """Eight clips with arrays; one has no spectra."""
+    whole = Manifest(prepare(tmp_path / "x", 8, given=True))
+    clips = [whole[i] for i in range(8)]
+    with writing(tmp_path / "x") as writer:
+        for i, clip in enumerate(clips):
+            writer.add(replace(clip, arrays={"f0": clip.arrays["f0"]}) if i == 3 else clip)
+    sharding.shard(tmp_path / "x", tmp_path / "s", SMALL, on="threads")
+    return tmp_path / "s"
+
+
+def test_arrays_of_the_corpus_go_along(
+    given: Path, tmp_path: Path, server: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, asked = server
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    far = data(f"{address}/s", "f0", "audio", workers=1, cache=tmp_path / "c")  # type: ignore[arg-type]
+    shards_ = len(far.manifest.ends)
+    assert shards_ > 2
+    for batch in islice(far.batches(0), len(far.plan(0, 0))):
+        for name, row, mask in zip(batch["ids"], batch["f0"], batch["frame_mask"], strict=True):
+            assert bool((row[mask] == 100 + int(name[1:])).all())
+    assert not (tmp_path / "c").exists(), "nothing was tracked"
+    assert len({name for name in asked if name.startswith("f0.")}) == shards_
+    assert not [name for name in asked if name.startswith("spectra.")], "only what the model needs is fetched"
+    both = data(f"{address}/s", "spectra", "audio", cache=tmp_path / "c", min_seconds=0.95)  # type: ignore[arg-type]
+    for batch in islice(both.batches(0), len(both.plan(0, 0))):
+        assert batch["spectra"].shape[2:] == (4, 3) and "c3" not in batch["ids"]
+        for name, rows, mask in zip(batch["ids"], batch["spectra"], batch["frame_mask"], strict=True):
+            assert bool((rows[mask] == int(name[1:])).all())
+    with pytest.raises(UserError, match="clip c3 has no spectra"):
+        list(islice(data(given, "spectra").batches(0), 20))
+
+
+def test_lhotse_reads_the_arrays(given: Path) -> None:
+    lhotse = pytest.importorskip("lhotse")
+    cuts = {cut.id: cut for cut in lhotse.CutSet.from_shar(in_dir=given)}
+    assert len(cuts) == 8 and not cuts["c3"].has_custom("spectra")
+    for name, cut in cuts.items():
+        assert np.array_equal(cut.load_f0(), np.full(cut.f0.shape, 100.0 + int(name[1:])))
+        assert name == "c3" or cut.load_spectra().dtype == np.float16
+
+
+def test_what_an_earlier_time_left_goes_and_manifests_stay(given: Path, tmp_path: Path) -> None:
+    assert len(list(given.glob("spectra.*.tar"))) == len(list(given.glob("recording.*.tar")))
+    before = open_corpus(given).digest
+    sharding.shard(prepare(tmp_path / "x", 3), given, on="threads")
+    assert sorted(p.name for p in given.iterdir()) == [
+        "cuts.000000.jsonl.gz",
+        "cuts.index.npz",
+        "recording.000000.tar",
+    ]
+    assert open_corpus(given).digest != before
+    with pytest.raises(UserError, match="holds a manifest; choose another folder"):
+        sharding.shard(tmp_path / "x", tmp_path / "x")
+
+
+def test_arrays_that_cannot_go_along_are_said(tmp_path: Path) -> None:
+    for name, message in (("recording", "'recording' cannot go into shards"), ("f0", "clip c0: .*cannot be read")):
+        clip = Manifest(prepare(tmp_path / "x", 1))[0]
+        (tmp_path / "x" / "0.npy").write_bytes(b"\x93NUMPY")
+        with writing(tmp_path / "x") as writer:
+            writer.add(replace(clip, arrays={name: tmp_path / "x" / "0.npy"}))
+        with pytest.raises(UserError, match=message):
+            sharding.shard(tmp_path / "x", tmp_path / "s", on="threads")
 
 
 @pytest.mark.parametrize("segment", [None, 0.3])
@@ -197,7 +256,7 @@ def test_what_is_wrong_is_one_line(
     address, _ = server
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(shards, "_TRIES", 1)
-    with pytest.raises(UserError, match=r"nowhere/shards.npz: the server says 404"):
+    with pytest.raises(UserError, match=r"nowhere/cuts.index.npz: the server says 404"):
         open_corpus(f"{address}/nowhere")
     with pytest.raises(UserError, match="cannot be read"):
         open_corpus("http://127.0.0.1:9/s")
@@ -209,8 +268,10 @@ def test_what_is_wrong_is_one_line(
     (packed / "recording.000001.tar").unlink()
     with pytest.raises(UserError, match=r"recording.000001.tar: cannot be read"):
         list(islice(data(packed, "audio").batches(0), 20))
-    (packed / "shards.npz").write_bytes(b"PK")
-    with pytest.raises(UserError, match=r"shards.npz: broken"):
+    with pytest.raises(UserError, match="x: a manifest of files; pack it into shards"):
+        open_corpus(f"{address}/x")
+    (packed / "cuts.index.npz").write_bytes(b"PK")
+    with pytest.raises(UserError, match=r"cuts.index.npz: broken"):
         open_corpus(packed)
 
 

@@ -82,6 +82,22 @@ def test_projection_and_statistics(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_w2v_bert_stops_at_its_layer(folder: Path) -> None:
+    whole = transformers.Wav2Vec2BertModel.from_pretrained(folder / "w2v_bert").eval()
+    heard = transformers.SeamlessM4TFeatureExtractor()(SOUND, sampling_rate=16000, return_tensors="pt")
+    with torch.no_grad():
+        states = whole(**heard, output_hidden_states=True).hidden_states
+    for layer in range(4):
+        encoder = content.open("w2v_bert", folder / "w2v_bert", layer=layer)
+        assert len(encoder._network.encoder.layers) == max(layer, 1)
+        found = encoder.encode(SOUND)
+        count = min(len(found), states[layer].shape[1])
+        assert np.allclose(found[:count], states[layer][0, :count].numpy(), atol=1e-5)
+    with pytest.raises(UserError, match="has layers 0 to 3"):
+        content.open("w2v_bert", folder / "w2v_bert", layer=4)
+
+
+@pytest.mark.slow
 def test_whispers_spectrum_is_that_of_its_authors() -> None:
     theirs = transformers.WhisperFeatureExtractor()(SOUND, sampling_rate=16000, return_tensors="np").input_features[0]
     ours = whisper_encoder.log_mel(SOUND)

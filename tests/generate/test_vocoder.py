@@ -360,7 +360,7 @@ def test_copies_with_a_source(
     with_source: tuple[torch.nn.Module, runtime.Vocoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if with_source[1].needs_f0:
-        pytest.importorskip("pyworld")
+        pytest.importorskip("swift_f0")
     monkeypatch.setattr(runtime, "F0_REACH", 2.0)  # all that there is, so that F0 is that of the whole
     model, loaded = with_source
     samples = noise(1.0)

@@ -225,3 +225,40 @@ def test_noise_and_steps_come_from_the_generator() -> None:
     assert name == "model" and losses["diffusion"].requires_grad
     same, other = (objective.validate(batch, generator(seed))["diffusion"] for seed in (1, 2))
     assert torch.equal(losses["diffusion"].detach(), same) and same != other
+
+
+# ------------------------------------------------------------------------------------------------------ continuous time
+
+
+def test_noise_grows_with_time() -> None:
+    process = diffusion.Continuous()
+    times = torch.linspace(0, 1, 11, dtype=torch.float64)
+    alphas = process.alpha(times)
+    assert alphas[0] == 1 and alphas[-1] < 1e-4 and bool((alphas.diff() < 0).all())
+    middle = (alphas.log()[6] - alphas.log()[4]) / (times[6] - times[4])
+    assert float(-middle) == pytest.approx(process.beta(0.5)), "beta is how fast the logarithm falls"
+    drawn = process.draw(1000, torch.Generator().manual_seed(0), torch.device("cpu"), None)
+    assert 0 < float(drawn.min()) < 0.01 and 0.99 < float(drawn.max()) < 1
+    with pytest.raises(ValueError, match="first <= last"):
+        diffusion.Continuous(first=3, last=2)
+
+
+@pytest.mark.parametrize("sampler", ["euler", "ddim"])
+def test_samplers_of_continuous_time_find_the_sound(sampler: str) -> None:
+    """A network that knows the sound is led to it, closely with many steps."""
+    process = diffusion.Continuous(predicts="x0")
+    sound = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(2, 3, generator=torch.Generator().manual_seed(1))
+
+    def call(x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        return sound
+
+    if sampler == "ddim":
+        found = diffusion.ddim(call, noise, process, process.every(5))
+        torch.testing.assert_close(found, sound)
+    else:
+        found = diffusion.probability_flow(call, noise, process, 400)
+        torch.testing.assert_close(found, sound, atol=0.05, rtol=0.05)
+    for wrong in (lambda: process.every(0), lambda: diffusion.probability_flow(call, noise, process, 0)):
+        with pytest.raises(UserError, match="1 step or more, got 0"):
+            wrong()

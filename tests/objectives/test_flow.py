@@ -55,6 +55,28 @@ def test_times() -> None:
         flow.times(0)
 
 
+def test_pruned_times_are_some_of_32() -> None:
+    for steps, left in flow.PRUNED.items():
+        times = flow.times(steps, pruned=True)
+        assert len(times) == steps + 1 and (times * 32).tolist() == list(left)
+    assert torch.equal(flow.times(8, pruned=True), flow.times(8)), "of so many there are none"
+    assert torch.equal(flow.times(5, start=0.5, pruned=True), flow.times(5, start=0.5))
+    assert flow.times(5, sway=-1, pruned=True)[-1] == pytest.approx(1, abs=1e-6)
+
+
+def test_guidance_goes_further_from_what_is_said_without_conditions() -> None:
+    sizes = []
+
+    def call(x: Tensor, time: Tensor) -> Tensor:
+        sizes.append(len(x))
+        return torch.cat([x[: len(x) // 2] + 3, x[len(x) // 2 :] + 1]) if len(x) == 4 else x + 3
+
+    x, time = torch.zeros(2, 3), torch.zeros(2)
+    assert flow.guided(call, 0.0)(x, time).tolist() == [[3.0] * 3] * 2
+    assert flow.guided(call, 2.0)(x, time).tolist() == [[7.0] * 3] * 2
+    assert sizes == [2, 4]
+
+
 def test_a_straight_way_needs_one_step_from_anywhere() -> None:
     sound, noise = torch.randn(2, 5, 3), torch.randn(2, 5, 3)
 
@@ -155,3 +177,18 @@ def test_times_and_noise_come_from_the_generator() -> None:
     assert seen[0].std() > seen[3].std(), "logit-normal times keep to the middle"
     with pytest.raises(ValueError, match="sigma and start"):
         flow.Config(sigma=1.0)
+
+
+def test_what_a_model_conceals_is_laid_over_the_batch() -> None:
+    class Blind(_Half):
+        def conceal(self, batch: Any, generator: Any) -> dict[str, Tensor]:
+            where = torch.rand(batch["mel"].shape[:2], generator=generator) > 0.5
+            return {"hidden": where, "mel": batch["mel"] * 0 + 1}
+
+    model = Blind()
+    module = cast(ModuleType, SimpleNamespace(__name__="blind", Model=Blind))
+    objective = flow.Objective(flow.Config(where="hidden"), module, model)
+    batch = {"mel": torch.randn(2, 5, 3)}
+    one, two, other = (objective.validate(batch, generator(seed))["flow"] for seed in (1, 1, 2))
+    assert one == two and one != other
+    assert torch.equal(one, objective.validate({"mel": torch.zeros(2, 5, 3)}, generator(1))["flow"])

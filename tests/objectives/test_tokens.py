@@ -168,3 +168,13 @@ def test_nothing_real_is_no_loss() -> None:
     objective = tokens.Objective(tokens.Config(), MODULE, _Same())
     none = torch.zeros(1, 2, dtype=torch.bool)
     assert objective.validate({"x": torch.zeros(1, 2, dtype=torch.int64), "mask": none})["next"] == 0
+
+
+def test_a_models_own_losses_count_by_their_weight() -> None:
+    module = cast(
+        ModuleType,
+        SimpleNamespace(__name__="same", Model=_Same, LOSSES={"far": lambda output, batch: output.scores.sum()}),
+    )
+    batch = {"x": torch.tensor([[0, 1]]), "mask": torch.ones(1, 2, dtype=torch.bool)}
+    losses = tokens.Objective(tokens.Config(weights={"far": 0.5}), module, _Same()).validate(batch)
+    assert set(losses) == {"next", "far"} and losses["far"] == 6.0

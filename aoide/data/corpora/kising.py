@@ -1,7 +1,7 @@
 """KiSing: one woman sings Mandarin pop songs (Shi et al. 2021); version 2 adds voices that ACE Studio made of them.
 
 Size      14 songs, some 40 minutes (version 1); 23 songs, more voices (version 2)
-Licence   for research, not commercial: read the page
+Licence   version 1: read the page; version 2 CC-BY-NC-4.0
 Get it    http://shijt.site/index.php/2021/05/16/kising-the-first-open-source-mandarin-singing-voice-synthesis-corpus/
 Layout    ROOT/clean/421/001.wav                         phrases, without a text, or with 001.txt beside
           ROOT/segmented-wav/clean/421_all.wav           or: whole songs, with

@@ -1,8 +1,8 @@
 """OpenSinger: 66 singers sing Mandarin pop songs (Huang et al. 2021).
 
 Size      50 hours, 25 men and 41 women, 24,000 Hz
-Licence   for research, not commercial: read LICENSE in it
-Get it    https://github.com/Multi-Singer/Multi-Singer.github.io (on request)
+Licence   CC-BY-NC-SA-2.0
+Get it    https://github.com/Multi-Singer/Multi-Singer.github.io
 Layout    ROOT/OpenSinger/WomanRaw/0_SONG/0_SONG_0.wav
           ROOT/OpenSinger/WomanRaw/0_SONG/0_SONG_0.txt     the words
           ROOT/OpenSinger/WomanRaw/0_SONG/0_SONG_0.lab     start end phoneme, in seconds, where there is one

@@ -1,6 +1,6 @@
 """PopBuTFy: 22 singers sing English pop songs twice, as amateurs and as professionals do (Liu et al. 2022).
 
-Size      904 recordings of songs, cut into 29,000 phrases, tens of hours, mp3 or wav
+Size      904 recordings of songs, cut into 29,000 phrases, 40 hours, mp3 or wav
 Licence   CC-BY-NC-SA-4.0, on request
 Get it    https://github.com/MoonInTheRiver/NeuralSVB (resources/apply_form.md)
 Layout    ROOT/data/Female1#singing#SONG_Amateur/Female1#singing#SONG_Amateur_0.mp3

@@ -34,10 +34,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from aoide.audio import io
+from aoide.audio import io, world
 from aoide.audio.resample import resample
 from aoide.audio.sound import Sound
-from aoide.audio.warped import grid
 from aoide.config import require, write_aside
 from aoide.data.clips import Clip, Refused
 from aoide.data.corpora._melodies import melody
@@ -45,7 +44,7 @@ from aoide.score.score import Score
 from aoide.score.syllables import continues
 from aoide.text import lyrics
 
-SAMPLE_RATE, HOP, N_FFT = 24_000, 240, 1024
+SAMPLE_RATE, HOP = 24_000, 240
 FRAME_RATE = SAMPLE_RATE / HOP
 BANDS, NOISE_BANDS = 80, 12
 GAIN = 0.6 / 32768  # Sinsy's numbers are those of 16 bits, and go beyond them
@@ -80,13 +79,14 @@ def make(root: Path, say: Callable[[str], None], *, songs: int = 200, first: int
     numbers = [n for n in range(first, first + songs) if not (root / "songs" / f"{_id(n)}.json").is_file()]
     if not numbers:
         return
-    sinsy, world = require("pysinsy", "taught"), require("pyworld", "pitch")
+    sinsy = require("pysinsy", "taught")
+    require("pyworld", "data")  # before an hour is sung, not after it
     for part in ("songs", "audio", *PARTS):
         (root / part).mkdir(parents=True, exist_ok=True)
     say(f"{len(numbers)} of {songs} songs to sing, about {len(numbers) / 4:.0f} minutes, in {root}")
     sung = {}
     for number in tqdm(numbers, unit="song", disable=None):
-        groups = _sing(root, number, sinsy, world)
+        groups = _sing(root, number, sinsy)
         if groups is not None:
             sung[number] = groups
     for number, (symbols, durations) in _boundaries(root, sung).items():
@@ -155,36 +155,21 @@ def _spelled(score: Score) -> Score:
     return replace(score, notes=tuple(notes))
 
 
-def analyse(samples: np.ndarray, world: Any) -> dict[str, np.ndarray]:
+def analyse(samples: np.ndarray) -> dict[str, np.ndarray]:
     """WORLD's view of samples (samples,) at SAMPLE_RATE: what PARTS name, samples // HOP frames of each."""
-    x = samples.astype(np.float64)
-    frames = len(x) // HOP
-    f0, times = world.dio(x, SAMPLE_RATE, f0_floor=110.0, f0_ceil=1000.0, frame_period=1000 / FRAME_RATE)
-    f0 = world.stonemask(x, f0, times, SAMPLE_RATE)
-    power = world.cheaptrick(x, f0, times, SAMPLE_RATE, fft_size=N_FFT)
-    noise = world.d4c(x, f0, times, SAMPLE_RATE, fft_size=N_FFT)
-    envelope = 0.5 * np.log(np.maximum(power, 1e-12))
-    share = np.log(np.clip(noise, 1e-3, 1.0))
+    heard = world.analyse(samples, SAMPLE_RATE, HOP, low=110.0, high=1000.0, bands=BANDS, noise_bands=NOISE_BANDS)
     return {
-        "f0": f0[:frames].astype(np.float32),
-        "envelope": _bands(envelope[:frames], BANDS).astype(np.float16),
-        "aperiodicity": _bands(share[:frames], NOISE_BANDS).astype(np.float16),
+        "f0": heard.f0,
+        "envelope": heard.envelope.astype(np.float16),
+        "aperiodicity": heard.aperiodicity.astype(np.float16),
     }
-
-
-def _bands(spectrum: np.ndarray, bands: int) -> np.ndarray:
-    """(frames, bins) at points of the warped scale: (frames, bands)."""
-    place = grid(bands) * (spectrum.shape[1] - 1)
-    left = np.minimum(place.astype(int), spectrum.shape[1] - 2)
-    share = place - left
-    return spectrum[:, left] * (1 - share) + spectrum[:, left + 1] * share
 
 
 def _id(number: int) -> str:
     return f"song-{number:05d}"
 
 
-def _sing(root: Path, number: int, sinsy: Any, world: Any) -> list[Group] | None:
+def _sing(root: Path, number: int, sinsy: Any) -> list[Group] | None:
     """Writes sound and features of a song; None where the teacher's filter burst, which it does now and then."""
     name = _id(number)
     score = melody(number)
@@ -192,7 +177,7 @@ def _sing(root: Path, number: int, sinsy: Any, world: Any) -> list[Group] | None
     if not np.abs(samples).max() < 1.0:
         return None
     io.write(root / "audio" / f"{name}.flac", Sound(samples[: len(samples) // HOP * HOP], SAMPLE_RATE))
-    for part, array in analyse(samples, world).items():
+    for part, array in analyse(samples).items():
         with write_aside(root / part / f"{name}.npy") as aside, open(aside, "wb") as file:
             np.save(file, array)
     return groups

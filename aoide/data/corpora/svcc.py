@@ -1,7 +1,7 @@
 """SVCC 2023: the targets of the Singing Voice Conversion Challenge, two singers and two speakers (Huang et al. 2023).
 
 Size      some 150 phrases of each, English, 24,000 Hz
-Licence   of the challenge, research only: read what comes with it
+Licence   that of NHSS, which it is made of and which must be signed for: https://hltnus.github.io/NHSSDatabase
 Get it    https://github.com/lesterphillip/SVCC23_FastSVC/tree/main/egs/generate_dataset
 Layout    ROOT/Data/CDF1/10001.wav       ID: the target is heard singing, CD: only speaking; F woman, M man
           ROOT/Data/IDM1/10001.wav       ROOT may also be the folder Data itself.

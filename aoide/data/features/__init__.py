@@ -3,6 +3,7 @@
     mel, energy              cheap: computed for each batch, unless the recipe says data.features: cache
     f0, periodicity          by the tracker of data.pitch
     loudness                 how loud each frame is
+    breathiness, voicing, tension   what a voice is made of; envelope, aperiodicity: what WORLD needs to make it again
     anything in data.networks   content features, codes and speaker vectors of other people's networks (networks.py)
 
 A model names fields in its NEEDS; the file of that name in this folder has the class `Feature`, which computes what is
@@ -26,7 +27,10 @@ from aoide.config import UserError
 from aoide.data.sounds import Clock, Sounds
 
 FROM_TEXT = ("tokens", "durations")
-COMPUTED = ("mel", "energy", "f0", "periodicity", "loudness")
+COMPUTED = (
+    *("mel", "energy", "f0", "periodicity", "loudness", "breathiness", "voicing", "tension"),
+    *("envelope", "aperiodicity"),
+)
 KNOWN = (*FROM_TEXT, "audio", *COMPUTED, "speaker")
 """Fields that can be made for any clip; every other one is of a network, or an array that the corpus has given."""
 
@@ -50,6 +54,7 @@ class Settings:
     clock: Clock
     mel: MelConfig | None = None
     pitch: PitchConfig = field(default_factory=PitchConfig)
+    bands: tuple[int, int] | None = None  # points of the envelope and the aperiodicity, for a model that has them
     networks: tuple[tuple[str, tuple[Network, ...]], ...] = ()  # field -> networks whose features stand side by side
 
     def of(self, name: str) -> tuple[Network, ...]:

@@ -25,7 +25,8 @@ class Feature:
 
     def __init__(self, settings: features.Settings) -> None:
         self._pitch, self._clock = settings.pitch, settings.clock
-        self.key = {"version": 1, "pitch": to_dict(settings.pitch), "clock": to_dict(settings.clock)}
+        version = 2 if self._pitch.method == "autocorrelation" else 1  # 2: of the thinned sound
+        self.key = {"version": version, "pitch": to_dict(settings.pitch), "clock": to_dict(settings.clock)}
 
     def compute(self, sounds: Sounds) -> list[np.ndarray]:
         return sounds.contours(self._pitch, self._clock)

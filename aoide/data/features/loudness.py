@@ -30,9 +30,10 @@ class Feature:
         self.key = {"version": 1, "clock": to_dict(settings.clock), "win": self._win}
 
     def compute(self, sounds: Sounds) -> list[np.ndarray]:
-        return [self._levels(samples) for samples in sounds.samples]
+        return [self.levels(samples) for samples in sounds.samples]
 
-    def _levels(self, samples: np.ndarray) -> np.ndarray:
+    def levels(self, samples: np.ndarray) -> np.ndarray:
+        """(samples,) -> (frames,) dB."""
         hop, half = self._clock.hop, self._win // 2
         power = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
         centres = np.arange(len(samples) // hop) * hop + round(self._clock.first_centre)

@@ -4,6 +4,8 @@ Idea         A Transformer makes a first mel of what is sung, its F0, how loud i
              by it, draws in what it lacks, from noise around it: a teacher in some 50 steps, and a student, which says
              at any noise what the teacher would come to in the end, in one.
 Objective    consistency (aoide/objectives/consistency.py): first the teacher, then the student
+Sizes        Noise of all bands must get through the denoiser: a WaveNet, which begins with a ReLU, wants two channels a
+             band or more. A narrower one leaves noise at every level, and many steps are worse than one.
 Recipes      recipes/svc/diffcomosvc-teacher.yaml, recipes/svc/diffcomosvc-student.yaml
 Papers       Lu et al. 2024, arXiv:2401.01792 (CoMoSVC); Ye et al. 2023, arXiv:2305.06908 (CoMoSpeech)
 Code         github.com/open-mmlab/Amphion, models/svc/comosvc (MIT)

@@ -1,4 +1,4 @@
-"""Singing voice synthesis: phonemes, durations, F0 -> mel. One file per model; what each promises stands here."""
+"""Singing voice synthesis: phonemes, durations, F0 -> mel or sound. One file per model; what each promises is here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ class Singer(Protocol):
     config: Any
 
     def sing(self, tokens: Tensor, token_mask: Tensor, durations: Tensor, f0: Tensor, **settings: Any) -> Tensor:
-        """tokens, token_mask, durations (batch, tokens), durations in frames; f0 (batch, frames) Hz -> mel.
+        """tokens, token_mask, durations (batch, tokens), durations in frames; f0 (batch, frames) Hz -> mel; a model
+        that goes all the way gives samples (batch, frames * hop).
 
         Settings of its own (how many steps, which curves) have defaults; a `generator` of the same seed gives the same
         mel (batch, frames, mels).

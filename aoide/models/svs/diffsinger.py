@@ -5,6 +5,7 @@ Idea         Transformer blocks encode the phonemes with their durations; each i
              added. From this condition a denoiser makes the mel, starting from noise; or, shallow, from a first mel
              that a few convolutions give, so that it only draws in what they cannot.
 Objective    flow (aoide/objectives/flow.py, the default), or diffusion (aoide/objectives/diffusion.py)
+Recipe       recipes/svs/diffsinger-folder.yaml
 Papers       Liu et al. 2021, arXiv:2105.02446 (DiffSinger, the shallow start); Liu et al. 2022, arXiv:2209.03003 (flow)
 Code         github.com/openvpi/DiffSinger (Apache-2.0), which also is the form that OpenUtau sings with
 Checkpoints  of the community's voices: `model_ckpt_steps_*.ckpt` with config.yaml; load with `from_official`
@@ -289,9 +290,7 @@ class Model(nn.Module):
         shape = (*f0.shape, self.config.mel.n_mels)
         start = diffusion.draw(shape, generator, f0.device) if noise is None else noise
 
-        def call(x: Tensor, when: Tensor) -> Tensor:
-            return self.denoiser(x, when, condition, frame_mask)
-
+        call = denoise.settle(self.denoiser, condition, frame_mask, steps)
         mel = self.denormalise(sample(call, start, self.config, steps, sampler, first))
         return mel if frame_mask is None else mel.masked_fill(~frame_mask[..., None], self.config.mel.silence)
 
@@ -358,9 +357,15 @@ class FirstLoss(nn.Module):
         return masked_l1(output.first, want, batch["frame_mask"])
 
 
+def follows(config: Config) -> tuple[str, ...]:
+    """What a singer of these settings needs of a batch beside NEEDS."""
+    return (*config.curves, *(("language",) if config.languages else ()))
+
+
 TRAINING = flow.Config(start=0.4, weights={"first": 0.2})
 LOSSES = {"first": FirstLoss}
 NEEDS = ("tokens", "durations", "mel", "f0", "speaker")
+GAPLESS = True  # F0 goes on where nothing is voiced
 TOY = Config(
     symbols=12,
     speakers=3,

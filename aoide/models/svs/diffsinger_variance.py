@@ -7,6 +7,7 @@ Idea         What a score leaves open, filled in: how a word's time is shared am
              semitones from the notes, and the curves are drawn by denoisers, each value repeated over several bins so
              that a denoiser for pictures fits. What a musician has drawn stays, and the rest is filled in around it.
 Objective    flow (aoide/objectives/flow.py, the default), or diffusion (aoide/objectives/diffusion.py); target `curves`
+Recipe       recipes/svs/diffsinger-variance-folder.yaml
 Papers       Liu et al. 2021, arXiv:2105.02446 (DiffSinger); the variance model is openvpi's own
 Code         github.com/openvpi/DiffSinger (Apache-2.0), which also is the form that OpenUtau asks for
 Checkpoints  of the community's voices: `model_ckpt_steps_*.ckpt` with config.yaml; load with `from_official`
@@ -40,6 +41,7 @@ from aoide.models.svs._variance import (
     share_out,
 )
 from aoide.models.svs.diffsinger import CURVES, TIME_SCALE, sample
+from aoide.nn import denoise
 from aoide.nn.denoise import Denoiser
 from aoide.nn.lengths import token_of_frame
 from aoide.nn.official import adopt
@@ -49,6 +51,7 @@ from aoide.objectives.diffusion import Process
 
 VariedCurve = Literal["loudness", "breathiness", "voicing", "tension"]
 OCTAVE = 12
+RETAKEN = 0.25  # the share of clips of which a curve is drawn as a whole in training
 
 
 def _pitch() -> Drawn:
@@ -90,6 +93,10 @@ class Config:
             raise ValueError("varied says how `curves` are drawn, with one number a curve in low, high, floor, ceiling")
         if self.durations is None and self.pitch is None and not self.curves:
             raise ValueError("a variance model predicts durations, pitch or curves: name one")
+
+    @property
+    def frame_rate(self) -> float:  # frames per second
+        return self.sample_rate / self.hop
 
     @property
     def drawn(self) -> tuple[str, ...]:
@@ -151,6 +158,24 @@ class Model(nn.Module):
         if self.config.varied is not None:
             parts.append(self.varied.normalise(curves))
         return torch.cat(parts, dim=-1)
+
+    def conceal(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """Which frames of each curve are to be drawn this time: half of them. The rest stays, as a musician drew it.
+
+        Of a quarter of the clips all is to be drawn, of the others a stretch, a third on average; as published.
+        """
+        curves = batch["curves"]
+        if "retake" in batch or not self.config.drawn:
+            return {}
+        clips, frames, count = curves.shape
+        whole, *ends = torch.rand(3, clips, 1, count, generator=generator, device=curves.device)
+        place = (torch.arange(frames, device=curves.device)[None, :, None] + 0.5) / max(frames, 1)
+        retake = (whole < RETAKEN) | ((place >= torch.minimum(*ends)) & (place <= torch.maximum(*ends)))
+        if self.config.pitch is None or self.melody is not None:
+            return {"retake": retake}
+        kept = curves[..., 0] * ~retake[..., 0]  # belongs to the line that is followed
+        told = torch.cat([(curves[..., 0] - kept)[..., None], curves[..., 1:]], dim=-1)
+        return {"retake": retake, "base_pitch": batch["base_pitch"] + kept, "curves": told}
 
     def forward(  # noqa: PLR0913  (the fields of a batch)
         self,
@@ -379,9 +404,7 @@ class Model(nn.Module):
         shape = (*condition.shape[:2], drawer.width)
         x = diffusion.draw(shape, generator, condition.device) if noise is None else noise
 
-        def call(x: Tensor, when: Tensor) -> Tensor:
-            return drawer.denoiser(x, when, condition)
-
+        call = denoise.settle(drawer.denoiser, condition, calls=steps)
         return drawer.denormalise(sample(call, x, self.config, steps, sampler))
 
 
@@ -417,9 +440,16 @@ class DurationLoss:
         return ((got + self.settings.offset).log() - (want + self.settings.offset).log()).square()
 
 
+def follows(config: Config) -> tuple[str, ...]:
+    """What a model of these settings needs of a batch beside NEEDS."""
+    notes = ("notes", "note_rests", "note_durations", "note_glides", "note_mask") if config.melody else ()
+    return (*notes, *(("language",) if config.languages else ()))
+
+
 TRAINING = flow.Config(target="curves", weights={"duration": 1.0})
 LOSSES = {"duration": DurationLoss}
 NEEDS = ("tokens", "words", "durations", "midi", "base_pitch", "curves", "speaker")
+GAPLESS = True  # F0 goes on where nothing is voiced
 _SMALL = Denoiser(kind="lynxnet2", channels=8, layers=1, expansion=1, kernel=3)
 TOY = Config(
     symbols=12,

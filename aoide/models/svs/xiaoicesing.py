@@ -30,7 +30,8 @@ import torch
 from torch import Tensor, nn
 
 from aoide import trace
-from aoide.audio import warped
+from aoide.audio import warped, world
+from aoide.audio.sound import Sound
 from aoide.nn.convnext import ConvNeXtBlock
 from aoide.nn.lengths import token_of_frame
 from aoide.nn.sourcefilter import VOICED_ABOVE
@@ -107,6 +108,21 @@ class Model(nn.Module):
         envelope, noise = CENTRE + SPREAD * envelope, -nn.functional.softplus(noise)
         trace.report("envelope", envelope)
         return Output(envelope, noise, mask)
+
+    def vocode(self, output: Output, f0: Tensor) -> list[Sound]:
+        """The sound of each item by WORLD (`audio/world.py`), as long as it is: f0 (batch, frames) Hz, 0 = unvoiced.
+
+        Raises:
+            MissingExtra: WORLD is not installed.
+        """
+        config, sounds = self.config, []
+        for envelope, noise, line, mask in zip(
+            output.envelope, output.aperiodicity, f0, output.frame_mask, strict=True
+        ):
+            parts = (x[mask].detach().cpu().numpy() for x in (line, envelope, noise))
+            samples = world.synthesise(*parts, sample_rate=config.sample_rate, hop=config.hop)
+            sounds.append(Sound(samples, config.sample_rate))
+        return sounds
 
     def _spread(self, text: Tensor, durations: Tensor, f0: Tensor) -> tuple[Tensor, Tensor]:
         """Phonemes for each of their frames, with its place in the phoneme and F0: (batch, frames, dim), mask."""

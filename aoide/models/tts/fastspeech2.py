@@ -402,7 +402,7 @@ def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Mod
         postnet=len(state["postnet.convolutions.0.0.conv.weight"]),
         leaky_padding=True,
     )
-    return adopt(Model(built), _official_state(state), "FastSpeech 2 checkpoint")
+    return adopt(Model(built), official_state(state), "FastSpeech 2 checkpoint")
 
 
 def _official_mel(features: Mapping[str, Any]) -> MelConfig:
@@ -433,7 +433,7 @@ def _official_scale(boundaries: Tensor, statistics: Mapping[str, Any] | None) ->
     )
 
 
-def _official_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def official_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Renames the keys, and joins queries, keys and values to one projection."""
     renamed: dict[str, Tensor] = {}
     for key, value in state.items():

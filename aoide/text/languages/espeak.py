@@ -54,7 +54,7 @@ class FrontEnd:
 
     def phonemize(self, sentence: str) -> str:
         """The phonemes of one sentence in the alphabet of aoide/text/phonemes.py; what it lacks is left out."""
-        (said,) = self._speaker.phonemize([" ".join(sentence.split())], strip=True)
+        said = " ".join(self._speaker.phonemize([" ".join(sentence.split())], strip=True))
         for pair, letter in _TIED.items():
             said = said.replace(_TIE.join(pair), letter)
         for old, new in {**_PLAIN, _TIE: ""}.items():

@@ -1,0 +1,145 @@
+"""Vevo's trained parts as one converter: the timbre, the style or both of another recording, or a text in its voice.
+
+    vevo = Vevo(tokens, flow, vocoder, hear, statistics, first=first, content=content)
+    vevo.timbre(source, reference)     # the source as it is, in the voice of the reference
+    vevo.style(source, reference)      # its words with the pace and accent of the reference, in its own voice
+    vevo.voice(source, reference)      # both of the reference
+    vevo.say(phonemes, reference, phonemes_of_the_reference)
+
+Style takes the timing from the reference, too, so what comes out has another length than the source (Zhang et al. 2025,
+arXiv:2502.07243, section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aoide.audio.mel import MelSpectrogram
+from aoide.audio.sound import Sound
+from aoide.config import UserError
+from aoide.models.vc.vevo_ar import without_repetitions
+
+RATE = 16_000  # Hz, of what is heard
+LEAST, MOST = 1.0, 30.0  # seconds of a recording
+
+Hear = Callable[[np.ndarray], np.ndarray]
+
+
+class Vevo:
+    """Sounds -> a sound; see the head of this file.
+
+    Args:
+        tokens: features -> codes of content and style (a codec/maskgct_semantic; published as tokenizer/vq8192).
+        flow: these codes -> mel (vc/vevo).
+        vocoder: its mel -> sound (vocoder/vocos).
+        hear: samples at 16 kHz (samples,) -> features (frames, dim), 50 a second: `encode` of HuBERT-large, layer 18
+            (aoide/external/content.py).
+        statistics: mean and deviation of the features (dim,), by which they are standardised.
+        first: what is said -> how it is said (vc/vevo_ar).
+        content: features -> codes of what is said (a codec/maskgct_semantic of few codes).
+
+    All parts are on one device.
+
+    Raises:
+        UserError: parts that do not go together.
+    """
+
+    def __init__(  # noqa: PLR0913  (its parts)
+        self,
+        tokens: Any,
+        flow: Any,
+        vocoder: Any,
+        hear: Hear,
+        statistics: tuple[np.ndarray, np.ndarray] | None = None,
+        *,
+        first: Any = None,
+        content: Any = None,
+    ) -> None:
+        if flow.config.mel != vocoder.config.mel:
+            raise UserError(f"the flow makes {flow.config.mel}, but the vocoder reads {vocoder.config.mel}")
+        known = {"flow": flow.config.codes} | ({} if first is None else {"first stage": first.config.codes})
+        for what, codes in known.items():
+            if codes != tokens.cardinality:
+                raise UserError(f"the tokens have {tokens.cardinality} codes, but the {what} knows {codes}")
+        self.tokens, self.flow, self.vocoder, self.first, self.content = tokens, flow, vocoder, first, content
+        self._hear, self._statistics = hear, statistics
+        self._device = next(flow.parameters()).device
+        self._mel = MelSpectrogram(flow.config.mel).to(self._device)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of what comes out."""
+        return self.flow.config.mel.sample_rate
+
+    def timbre(self, source: Sound, reference: Sound, *, steps: int = 32, seed: int = 0) -> Sound:
+        """The source in the voice of the reference; its words, pace and accent stay.
+
+        Args:
+            steps: of the flow. seed: of what is left to chance.
+
+        Raises:
+            UserError: a recording that is too short, too long or silent.
+        """
+        return self._sound(self._codes(source, self.tokens), reference, steps, seed)
+
+    def style(self, source: Sound, reference: Sound, *, steps: int = 32, seed: int = 0) -> Sound:
+        """The words of the source with the pace and accent of the reference, in the voice of the source."""
+        return self._sound(self._anew(source, reference, seed), source, steps, seed)
+
+    def voice(self, source: Sound, reference: Sound, *, steps: int = 32, seed: int = 0) -> Sound:
+        """The words of the source as the reference would say them."""
+        return self._sound(self._anew(source, reference, seed), reference, steps, seed)
+
+    def say(
+        self, tokens: Tensor, reference: Sound, reference_tokens: Tensor, *, steps: int = 32, seed: int = 0
+    ) -> Sound:
+        """Says phonemes like the reference: tokens (tokens,), reference_tokens (tokens,), what the reference says."""
+        codes = self._first(torch.cat([reference_tokens, tokens]).to(self._device), reference, seed)
+        return self._sound(codes, reference, steps, seed)
+
+    def _anew(self, source: Sound, style: Sound, seed: int) -> Tensor:
+        if self.content is None:
+            raise UserError("this Vevo has no content codes: it can change the timbre, and the style not")
+        said = [without_repetitions(self._codes(sound, self.content)[0, :, 0]) for sound in (style, source)]
+        shift = self._first_stage().config.symbols - self.content.cardinality  # phonemes come before content codes
+        return self._first(torch.cat(said) + shift, style, seed)
+
+    def _first(self, tokens: Tensor, style: Sound, seed: int) -> Tensor:
+        prompt = self._codes(style, self.tokens)[0, :, 0]
+        generator = torch.Generator().manual_seed(seed)
+        codes = self._first_stage().speak(tokens, prompt, generator=generator)
+        if not len(codes):
+            raise UserError("the first stage said nothing; try another seed, or another reference")
+        return codes[None]
+
+    def _first_stage(self) -> Any:
+        if self.first is None:
+            raise UserError("this Vevo has no first stage: it can change the timbre, and the style not")
+        return self.first
+
+    @torch.no_grad()
+    def _sound(self, codes: Tensor, voice: Sound, steps: int, seed: int) -> Sound:
+        samples = torch.from_numpy(voice.mono().resample(self.sample_rate).samples)[None].to(self._device)
+        mel, prompt_codes = self._mel(samples), self._codes(voice, self.tokens)
+        frames = min(mel.shape[1], prompt_codes.shape[1])
+        generator = torch.Generator().manual_seed(seed)
+        made = self.flow.speak(codes, prompt_codes[:, :frames], mel[:, :frames], steps=steps, generator=generator)
+        return Sound(self.vocoder(made)[0].float().cpu().numpy(), self.sample_rate)
+
+    @torch.no_grad()
+    def _codes(self, sound: Sound, codec: Any) -> Tensor:
+        """Codes of a recording: (1, frames, 1)."""
+        if not LEAST <= sound.seconds <= MOST:
+            raise UserError(f"a recording has {LEAST:g} to {MOST:g} s, and this one {sound.seconds:.1f} s")
+        heard = sound.mono().resample(RATE).samples
+        if not np.any(heard):
+            raise UserError("a recording is silent")
+        features = self._hear(heard)
+        if self._statistics is not None:
+            features = (features - self._statistics[0]) / self._statistics[1]
+        return codec.encode(torch.from_numpy(np.asarray(features, np.float32))[None].to(self._device))
