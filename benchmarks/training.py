@@ -218,7 +218,7 @@ def padding(folder: Path, cache: Path) -> Figures:
 
 
 FIRST_BATCH = """
-import json, resource, sys, time
+import json, sys, time
 started = time.perf_counter()
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
@@ -226,7 +226,8 @@ import training
 source = training.speech(Path(sys.argv[1]), ("tokens", "speaker"), batch_seconds=60.0, workers=0, max_seconds=20.0)
 opened = time.perf_counter()
 batch = next(source.batches(0))
-used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+from aoide.generate.bench import peak
+used = peak()
 print(json.dumps({"open": opened - started, "first_batch": time.perf_counter() - started, "megabytes": used,
                   "clips": len(source.manifest), "in_batch": len(batch["ids"])}))
 """
@@ -338,7 +339,7 @@ def _equal(parts: dict[str, bool]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", action="append", choices=PARTS, help="only this part (default: all)")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this part, which replaces its figures in a file of today (default: all)")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "aoide-benchmark", help="for rooms")
     options = parser.parse_args()
     found: dict[str, Figures] = {}
@@ -351,10 +352,11 @@ def main() -> int:
     lines = rows(found)
     for name, asked, measured, well in lines:
         print(f"{name:46}{asked:>10}{measured:>12}{'' if well else '   NOT MET'}")
-    if not options.part:
-        date = datetime.date.today().isoformat()
-        path = HERE / "results" / f"training_{machine()['words']}_{date}.json"
-        path.write_text(json.dumps({"date": date, "commit": commit(), "machine": machine(), **found}, indent=1) + "\n")
+    date = datetime.date.today().isoformat()
+    path = HERE / "results" / f"training_{machine()['words']}_{date}.json"
+    if not options.part or path.exists():
+        whole = json.loads(path.read_text()) if options.part else {"date": date, "machine": machine()}
+        path.write_text(json.dumps({**whole, "commit": commit(), **found}, indent=1) + "\n")
         print(path)
     return 0 if all(well for *_, well in lines) else 1
 

@@ -68,7 +68,7 @@ def _worker(name: str, threads: int, seconds: float, onnx: bool) -> Timing:
 
     torch.set_num_threads(threads)
     module = find.find(name)
-    before = _peak()
+    before = peak()
     torch.manual_seed(0)
     model = module.Model(module.Config()).eval()
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -100,7 +100,7 @@ def _worker(name: str, threads: int, seconds: float, onnx: bool) -> Timing:
         parameters=parameters,
         seconds_per_second=taken / (frames / _frame_rate(model)),
         first_chunk=latency,
-        memory=_peak() - before,
+        memory=peak() - before,
         graph="torch",
     )
 
@@ -108,7 +108,7 @@ def _worker(name: str, threads: int, seconds: float, onnx: bool) -> Timing:
 def _packed(name: str, folder: str, threads: int, seconds: float) -> Timing:
     from aoide.generate.vocoder import Vocoder
 
-    before = _peak()
+    before = peak()
     vocoder = Vocoder(folder, threads)
     random = np.random.default_rng(0)
     mel = random.standard_normal((round(seconds * vocoder.mel.frame_rate), vocoder.mel.n_mels)).astype(np.float32) - 4
@@ -120,7 +120,7 @@ def _packed(name: str, folder: str, threads: int, seconds: float) -> Timing:
         parameters=0,
         seconds_per_second=taken / (len(mel) / vocoder.mel.frame_rate),
         first_chunk=latency,
-        memory=_peak() - before,
+        memory=peak() - before,
         graph="onnx",
     )
 
@@ -155,7 +155,7 @@ def _frame_rate(model: Any) -> float:
     return model.config.mel.frame_rate
 
 
-def _peak() -> float:
+def peak() -> float:
     """MB that this process has held at most; getrusage would count what the process that started it held."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
