@@ -220,6 +220,8 @@ class TorchSinger:
                 f"{', '.join(self.table.singers)}"
             )
         how["speaker"] = self.table.singers.index(speaker) if speaker is not None else 0
+        how["singer"] = self.table.singers[how["speaker"]] if self.table.singers else ""
+        how["method"] = getattr(self.model.config, "method", None)
         return how
 
     def _phrases(self, score: Score, transpose: int, seed: int) -> tuple[list[Phrase], list[Finding], str]:
@@ -256,6 +258,8 @@ class TorchSinger:
         """A phrase filled in, its F0 (frames,), and its samples."""
         if self.filler is not None:
             phrase = self.filler.fill(phrase, language, [seed, number, 1], how)
+        elif "f0" not in phrase.lines and phrase.notes is not None and hasattr(self.model, "tell"):
+            phrase = self._told(phrase, language, how["speaker"])
         if "f0" not in phrase.lines:
             phrase = script.by_rule(score, phrase, self.frame_rate, seed)
         frames = phrase.frames(self.frame_rate)
@@ -267,6 +271,20 @@ class TorchSinger:
             line = f0 if getattr(self._module, "GAPLESS", False) else voiced
             samples = self._sampled(phrase, line, language, [seed, number, 0], how)
         return phrase, voiced, _faded(samples, self.sample_rate)
+
+    def _told(self, phrase: Phrase, language: str, speaker: int) -> Phrase:
+        """A phrase with durations and F0 that the model tells by itself."""
+        frames = phrase.frames(self.frame_rate)
+        fields = self._fields(phrase, np.zeros(frames, np.float32), language, speaker)
+        asked = {name: fields[name] for name in inspect.signature(self.model.tell).parameters if name in fields}
+        told = None if phrase.timed else self.model.tell(**asked | {"durations": None})
+        if told is None or told.durations.sum() != frames:  # there is a note on which nothing is sung
+            told = self.model.tell(**asked)
+        slurs = fields.get("slurs")
+        piece = np.zeros(told.durations.shape[1], int) if slurs is None else slurs[0].numpy()
+        lasting = np.bincount(np.cumsum(1 - piece) - 1, weights=told.durations[0].numpy())
+        phrase = phrase if phrase.timed else phrase.lasting(lasting / self.frame_rate)
+        return phrase.drawn("f0", told.f0[0].numpy(), self.frame_rate)
 
     def _numbers(self, phrase: Phrase, language: str) -> list[int]:
         """The numbers of the phonemes."""
@@ -306,7 +324,7 @@ class TorchSinger:
         import torch
 
         fields = self._fields(phrase, f0, language, how["speaker"])
-        fields |= {name: value for name, value in how.items() if name != "speaker"}
+        fields |= {name: how[name] for name in ("steps", "sampler") if name in how}
         fields["generator"] = generator(seeds)
         with torch.inference_mode():
             made = self.model.sing(**{name: value for name, value in fields.items() if name in self._asks})
@@ -391,15 +409,19 @@ class Filler:
         if phrase.notes is None and (config.pitch is not None or config.durations is not None):
             raise UserError(f"{phrase.offset:.2f} s: the variance model follows notes, which the script does not have")
         random = generator(seeds)
-        fields, frames = self._fields(phrase, language, timing, how.get("speaker", 0))
-        settings = {**{k: v for k, v in how.items() if k in ("steps", "sampler")}, "generator": random}
+        same = how.get("method") == config.method  # the samplers of a flow are none of a diffusion
+        settings = {name: how[name] for name in ("steps", "sampler") if same and name in how}
+        settings["generator"] = random
+        singers = self.table.singers
+        speaker = singers.index(how["singer"]) if how.get("singer") in singers else 0
+        fields, frames = self._fields(phrase, language, timing, speaker)
         known = "f0" in phrase.lines or any(name in phrase.lines for name in names)
         if timing or pitch or not known:
             filled = self.model.fill(**fields, **settings)
             phrase = self._told(phrase, filled, timing, pitch, missing if not known else [])
             missing = [] if not known else missing
         if missing:
-            fields, frames = self._fields(phrase, language, False, how.get("speaker", 0))
+            fields, frames = self._fields(phrase, language, False, speaker)
             fields |= self._known(phrase, fields["base_pitch"], names, frames)
             phrase = self._told(phrase, self.model.fill(**fields, **settings), False, False, missing)
         return phrase
@@ -468,7 +490,7 @@ class Filler:
         tensors: dict[str, Any] = {name: torch.from_numpy(np.asarray(value))[None] for name, value in fields.items()}
         tensors["token_mask"] = torch.ones(1, len(tokens), dtype=torch.bool)
         if self.model.config.speakers:
-            tensors["speaker"] = torch.tensor([min(speaker, self.model.config.speakers - 1)])
+            tensors["speaker"] = torch.tensor([speaker])
         if notes is not None:
             row = (notes.pitches, notes.rests, lasting, notes.glides, np.ones(len(lasting), bool))
             tensors["score"] = tuple(torch.from_numpy(value)[None] for value in row)

@@ -86,6 +86,11 @@ def test_what_is_drawn_counts_and_the_rest_is_filled_in(tmp_path: Path) -> None:
     assert all(np.allclose(a, b) for a, b in zip(*energy, strict=True))
 
 
+def test_the_sampler_of_a_flow_is_none_of_a_diffusion() -> None:
+    voice = singer(method="diffusion", first=None)
+    assert np.isfinite(voice.sing(song(), steps=3, sampler="dpm_solver", speaker="cleo").samples).all()
+
+
 def test_durations_of_words_are_those_of_their_notes() -> None:
     performance = singer().perform(song(), steps=1)
     vowels = {p.symbol: p for p in performance.score.phonemes}
@@ -186,3 +191,14 @@ def test_words_and_notes_in_frames() -> None:
     assert sung.counted([2, 0, 1]).tolist() == [1, 1, 3]
     owners, lasting = sung.split_at_slurs(np.array([3, 7]), np.array([2, 5, 3]), np.array([False, True, True]))
     assert owners.tolist() == [0, 0, 1, 1] and lasting.tolist() == [2, 1, 4, 3]
+
+
+def test_a_singer_tells_by_itself_what_the_score_leaves_open() -> None:
+    voice = singer(visinger, variance=False)  # an untaught one sings the notes as they are written
+    sung = voice.perform(song())
+    vowels = [phoneme.start for phoneme in sung.score.phonemes if phoneme.symbol in "aou"]
+    assert vowels[1:] == pytest.approx([0.5, 2.5, 3.25]), "vowels begin with their notes, consonants before them"
+    for seconds, note in ((0.4, 60), (0.7, 62), (0.9, 64), (2.8, 65), (3.5, 67)):
+        assert sung.f0[round(seconds * voice.frame_rate)] == pytest.approx(440 * 2 ** ((note - 69) / 12), rel=1e-4)
+    again = voice.perform(sung.score)
+    assert np.array_equal(again.f0, sung.f0), "what was told stands in the score, and is sung as it is"
