@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import ctypes
 import hashlib
 import os
 import signal
+import sys
 import threading
 from dataclasses import dataclass, field
 from functools import cache
@@ -100,6 +102,19 @@ def measure(task: Task) -> list[Found]:
         if row.system in task.pictured and task.picture and task.folder:
             shown = [sound] if reference is None else [reference, sound]
             _draw(task.picture, shown, task.folder / picture_name(task.name, row.system))
+    return found
+
+
+def measure_and_tidy(task: Task) -> list[Found]:
+    """`measure`, and what is free afterwards goes back to the system.
+
+    Sounds differ in length, and so does what networks need for them: glibc would keep it all, in pieces, and a worker
+    would hold more with each sound.
+    """
+    found = measure(task)
+    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if give_back is not None:  # other C libraries have no such function
+        give_back(0)
     return found
 
 

@@ -22,7 +22,7 @@ from aoide.metrics.align import TOLERANCE
 from aoide.metrics.evaluation import plan
 from aoide.metrics.evaluation.items import Item, Sets, listed, match, read_texts
 from aoide.metrics.evaluation.journal import Journal, mark
-from aoide.metrics.evaluation.measure import REFERENCE, Found, Task, begin, measure, picture_name
+from aoide.metrics.evaluation.measure import REFERENCE, Found, Task, begin, measure_and_tidy, picture_name
 from aoide.metrics.evaluation.plan import Chosen, Settings, Step
 from aoide.metrics.evaluation.summary import Summary, described
 from aoide.version import __version__
@@ -167,20 +167,20 @@ class _Run:
 
 
 def in_parallel(tasks: Iterable[Task], jobs: int) -> Iterator[list[Found]]:
-    """`measure` of all tasks as they are done, by `jobs` processes of one thread each; few tasks are under way at once.
+    """`measure_and_tidy` of all tasks as they are done, by `jobs` processes of one thread; few are under way at once.
 
     Raises:
         UserError: a process died.
     """
     if jobs <= 1:
-        yield from map(measure, tasks)
+        yield from map(measure_and_tidy, tasks)
         return
     with _one_thread_each():
         pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=begin)
         under_way: set[Future[list[Found]]] = set()
         try:
             for task in tasks:
-                under_way.add(pool.submit(measure, task))
+                under_way.add(pool.submit(measure_and_tidy, task))
                 if len(under_way) >= 3 * jobs:
                     done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)
