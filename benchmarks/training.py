@@ -339,7 +339,8 @@ def _equal(parts: dict[str, bool]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", action="append", choices=PARTS, help="only this part, which replaces its figures in a file of today (default: all)")
+    about = "only this part, which replaces its figures in a file of today (default: all)"
+    parser.add_argument("--part", action="append", choices=PARTS, help=about)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "aoide-benchmark", help="for rooms")
     options = parser.parse_args()
     found: dict[str, Figures] = {}

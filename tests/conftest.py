@@ -1,4 +1,4 @@
-"""Which tests are a sweep: those that go through all models, recipes or pages. `make test` runs them, `make check` not."""
+"""Sweeps are the tests that go through all models, recipes or pages: `make test` runs them, `make check` does not."""
 
 from pathlib import Path
 

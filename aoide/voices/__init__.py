@@ -4,6 +4,7 @@ NAME/voice.json      a voice (see `generate/folder.py`)
 NAME/singer.json     a singer (see `generate/singer.py`)
 NAME/vocoder.json    a vocoder (see `generate/vocoder.py`)
 NAME/codec.json      a codec (see `generate/codec.py`)
+NAME/converter.json  a converter of voices (see `generate/converter.py`)
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ DEFAULT = "en-heart"
 DEFAULT_SINGERS = {"en": "en-heart-song", "ja": "ja-f001-song"}  # by the language of the lyrics
 DEFAULT_VOCODER = "universal-24k"
 DEFAULT_CODEC = "mel-24k"
-KINDS = ("voice", "singer", "vocoder", "codec")
+DEFAULT_CONVERTER = "convert-24k"
+KINDS = ("voice", "singer", "vocoder", "codec", "converter")
 
 
 def names(kind: str = "voice") -> list[str]:

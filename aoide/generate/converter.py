@@ -1,0 +1,235 @@
+"""An exported converter: one voice's singing or speech in another voice, without torch, of any length.
+
+    converter = Converter("convert-24k")
+    converter.convert(Sound.load("in.wav"), "heart").save("out.wav")
+    converter.convert(sound, {"heart": 0.5, "f001": 0.5}, transpose=-12)
+
+Its folder: `converter.json` (what it is), `content.onnx`, `mel.onnx`, `card.md`. The first graph takes mel (1, frames,
+stride * mels), some frames side by side, and their f0 (1, frames, stride), and gives their content, what is said, side
+by side as well. The second takes content (1, frames, dim), f0 (1, frames) Hz with 0 = unvoiced, energy (1, frames) and
+mixture (1, frames, singers), shares of the singers, and gives the mel in their voice, of which a vocoder makes the
+sound. F0 and loudness are those of the source, so the song is the same.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from aoide.audio import pitch
+from aoide.audio.mel_config import MelConfig
+from aoide.audio.sound import Sound
+from aoide.audio.spectrum import log_mel, transform, window_of
+from aoide.config import UserError, near
+from aoide.generate.convert import Heard, Source, Task, Transpose, joined, semitones, survey
+from aoide.generate.packed import Packed, open_graph, read, tags
+from aoide.generate.vocoder import Vocoder
+from aoide.voices import DEFAULT_VOCODER
+
+FILE = "converter"
+LOUDER = 1.4  # nats, 12 dB, by which a frame that came out too quiet is raised at most
+SILENCE = 1e-4  # root mean square of a hop, -80 dB, below which nobody sings
+
+Singers = str | Mapping[str, float] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """A singer of a converter."""
+
+    f0: float  # Hz, the median of the singer's own F0
+    level: float  # natural logarithm of the root mean square of a hop, the median of the singer's own voiced ones
+    about: str = ""  # who it is, for people
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Description(Packed):
+    """What `converter.json` says."""
+
+    mel: MelConfig = field(default_factory=MelConfig)
+    content: int  # values a frame
+    stride: int = 1  # frames that the content graph hears at once
+    context: int  # frames before and after a frame that its mel depends on
+    energy: Literal["bands", "spectrum"] = "bands"  # of what the length of a frame is taken (aoide/audio/energy.py)
+    singers: dict[str, Target]  # in the order of the table
+    vocoder: str = DEFAULT_VOCODER
+
+    def __post_init__(self) -> None:
+        if not self.singers:
+            raise ValueError("a converter has one singer or more")
+
+
+class Converter:
+    """A converter that can be called.
+
+    Args:
+        folder: of an exported converter, or the name of one in the package.
+        threads: of one call.
+        vocoder: the name or folder of a vocoder; None: the one that the converter names.
+
+    Raises:
+        UserError: no such converter, a broken one, or a vocoder of another mel.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], threads: int = 1, vocoder: str | None = None) -> None:
+        from aoide import voices
+
+        self.folder = voices.find(os.fspath(folder), kind=FILE)
+        self.description = of = read(Description, self.folder, FILE)
+        self._content, self._mel = (
+            open_graph(self.folder / file, of.sha256[file], threads) for file in ("content.onnx", "mel.onnx")
+        )
+        self.name, self.singers, self.mel = of.name, tuple(of.singers), of.mel
+        self.sample_rate = of.mel.sample_rate
+        self._vocoder = Vocoder(vocoder or of.vocoder, threads)
+        if self._vocoder.mel != of.mel:
+            raise UserError(f"{self.name} gives {of.mel}, but the vocoder {self._vocoder.name} reads another mel")
+
+    def __repr__(self) -> str:
+        return f"Converter({self.name}, {', '.join(self.singers)}, {self.sample_rate} Hz)"
+
+    @property
+    def card(self) -> str:
+        return (self.folder / "card.md").read_text("utf-8")
+
+    def tags(self, singer: Singers = None) -> dict[str, str]:
+        """What a converted sound says about itself."""
+        shares = zip(self.singers, self._shares(singer), strict=True)
+        voice = " and ".join(name for name, share in shares if share > 0)
+        return tags(f"voice converted to {voice} by {self.name}")
+
+    # ------------------------------------------------------------------------------------------------------------ sound
+
+    def convert(
+        self,
+        sound: Sound,
+        singer: Singers = None,
+        *,
+        transpose: Transpose = "auto",
+        f0: pitch.Method = "swift",
+        task: Task = "svc",
+    ) -> Sound:
+        """A sound in another voice: one channel at `sample_rate`, as long as before.
+
+        Args:
+            singer: a name of `singers`, or shares of several; None: the first.
+            transpose: semitones, or "auto": see `aoide.generate.convert.semitones`.
+            f0: the tracker of F0, see `aoide.audio.pitch`.
+            task: "svc" keeps to whole semitones, "vc" (speech) does not.
+
+        Raises:
+            UserError: a singer that is not there, NaN in the sound, or a transposition of more than four octaves.
+            MissingExtra: the tracker is not installed.
+        """
+        pieces = list(self.stream(Source.of(sound), singer, transpose=transpose, f0=f0, task=task))
+        samples = np.concatenate([np.zeros(0, np.float32), *pieces])
+        return Sound(samples, self.sample_rate, self.tags(singer))
+
+    def stream(
+        self,
+        source: Source,
+        singer: Singers = None,
+        *,
+        transpose: Transpose = "auto",
+        f0: pitch.Method = "swift",
+        task: Task = "svc",
+    ) -> Iterator[np.ndarray]:
+        """The same in pieces, in constant memory; other arguments and errors as of `convert`."""
+        shares = self._shares(singer)
+        heard = survey(source, self.sample_rate, self.mel.hop, f0)
+        targets = list(self.description.singers.values())
+        height = math.exp(sum(share * math.log(of.f0) for share, of in zip(shares, targets, strict=True)))
+        level = sum(share * of.level for share, of in zip(shares, targets, strict=True))
+        factor = 2 ** (semitones(transpose, task, heard.median, height) / 12)
+        gain = 0.0 if heard.silent else level - heard.loudness
+        yield from self._stream(source, heard, shares, factor, gain)
+
+    def _stream(
+        self, source: Source, heard: Heard, shares: np.ndarray, factor: float, gain: float
+    ) -> Iterator[np.ndarray]:
+        def work(samples: np.ndarray, first: int) -> np.ndarray:
+            level = np.sqrt(np.square(samples.reshape(-1, self.mel.hop), dtype=np.float64).mean(1))
+            if level.max() < SILENCE:
+                return np.zeros_like(samples)
+            f0 = np.where(level > SILENCE, heard.f0_of(first, len(level)), 0.0).astype(np.float32)
+            mel = self.said(samples, f0, shares, factor, gain)
+            return np.clip(self._vocoder.vocode(mel), -1.0, 1.0)
+
+        yield from joined(source, heard.starts, self.sample_rate, self.mel.hop, work)
+
+    # -------------------------------------------------------------------------------------------------------------- mel
+
+    def said(
+        self, samples: np.ndarray, f0: np.ndarray, shares: np.ndarray, factor: float = 1.0, gain: float = 0.0
+    ) -> np.ndarray:
+        """The mel (frames, mels) of what samples (frames * hop,) say, in the voice of `shares`.
+
+        Args:
+            f0: (frames,) Hz of the source, 0 = unvoiced.
+            shares: (singers,), see `_shares`.
+            factor: of F0.
+            gain: nats by which the source is made louder for the networks; the mel is as loud as the source was.
+        """
+        of = self.description
+        source = log_mel(samples, of.mel)
+        heard = np.maximum(source + np.float32(gain), np.float32(of.mel.silence))
+        energy = self._energy(samples, source) * math.exp(gain)
+        content = self.content(heard, f0)
+        feeds = {
+            "content": content[None],
+            "f0": (f0[None] * factor).astype(np.float32),
+            "energy": energy[None].astype(np.float32),
+            "mixture": np.tile(shares.astype(np.float32), (1, len(f0), 1)),
+        }
+        mel = self._mel.run(["mel"], feeds)[0][0]
+        return as_loud(mel, source, gain, of.mel.silence)
+
+    def content(self, mel: np.ndarray, f0: np.ndarray) -> np.ndarray:
+        """mel (frames, mels), f0 (frames,) Hz -> what is said (frames, dim)."""
+        frames, stride = len(mel), self.description.stride
+        filled = np.pad(mel, ((0, -frames % stride), (0, 0)), constant_values=np.float32(self.mel.silence))
+        feeds = {
+            "mel": filled.reshape(1, len(filled) // stride, -1),
+            "f0": np.pad(f0, (0, -frames % stride)).reshape(1, len(filled) // stride, stride).astype(np.float32),
+        }
+        return self._content.run(["content"], feeds)[0].reshape(-1, self.description.content)[:frames]
+
+    def _energy(self, samples: np.ndarray, mel: np.ndarray) -> np.ndarray:
+        """(frames,): the length of each frame, of what the model was trained with."""
+        if self.description.energy == "bands":
+            return np.linalg.norm(np.exp(mel), axis=1)
+        of = self.mel
+        left = of.n_fft // 2 if of.padding == "center" else (of.n_fft - of.hop) // 2
+        padded = np.pad(samples, (left, of.n_fft - left), mode="reflect")
+        return np.linalg.norm(
+            transform(padded, of.n_fft, of.hop, window_of("hann", of.win, of.n_fft), len(mel)), axis=1
+        )
+
+    def _shares(self, singer: Singers) -> np.ndarray:
+        """(singers,) float32 that add up to 1."""
+        wanted = {self.singers[0]: 1.0} if singer is None else {singer: 1.0} if isinstance(singer, str) else singer
+        for name, share in wanted.items():
+            if name not in self.singers:
+                guess = near(name, self.singers) or f" there is {', '.join(self.singers)}"
+                raise UserError(f"{self.name} has no singer {name!r};{guess}")
+            if not 0 <= share < math.inf:
+                raise UserError(f"the share of {name} is {share:g}: 0 or more")
+        shares = np.array([wanted.get(name, 0.0) for name in self.singers], np.float32)
+        if shares.sum() <= 0:
+            raise UserError("a mixture of singers needs a share above 0")
+        return shares / shares.sum()
+
+
+def as_loud(mel: np.ndarray, source: np.ndarray, gain: float, silence: float) -> np.ndarray:
+    """A mel brought, frame by frame, to the loudness of its source, which was heard with `gain` nats more.
+
+    What came out too quiet is raised by LOUDER at most: a network that leaves a frame out has its reasons.
+    """
+    wanted, found = (np.log(np.linalg.norm(np.exp(x), axis=1) + 1e-6) for x in (source, mel))
+    change = np.minimum(wanted - found, LOUDER - gain)
+    return np.maximum(mel + change[:, None], np.float32(silence)).astype(np.float32)
