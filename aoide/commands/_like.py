@@ -116,7 +116,7 @@ def open_voice(options: argparse.Namespace) -> Cloning:
         sound, remarks = prompt.prepare(sound, str(options.like), zeroshot.MOST)
     else:
         remarks = []
-    speaker = zeroshot.open_speaker(name, options.weights, vocoder=options.vocoder)
+    speaker = zeroshot.open_speaker(name, options.weights, aoide.load, vocoder=options.vocoder)
     duration = None if options.duration is None else aoide.load(options.duration)
     if duration is not None and not hasattr(duration, "seconds"):
         raise UserError(f"{options.duration}: not a run of tts/duration or tts/duration_flow")

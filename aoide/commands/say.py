@@ -6,6 +6,7 @@ sentence, so a book takes no more memory than its longest sentence.
   aoide say "Any input becomes sound." -o hello.wav
   aoide say --file chapter.txt -o chapter.opus --speed 1.1
   fortune | aoide say - -o - --format mp3 | mpv -
+  aoide say "In another voice." --like friend.wav --prompt-text "What it says." --model tts/f5 --weights RUN -o x.wav
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
+from aoide.commands import _like
 from aoide.config import UserError
 from aoide.voices import DEFAULT
 
@@ -64,12 +66,15 @@ def parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=FORMATS, help="the format for standard output (default: wav)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="processor threads (default: 1)")
+    _like.arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     _check(options)
     started = time.perf_counter()
     text, length = _open_text(options)
+    if options.like is not None:
+        return _like.run(options, text)
 
     from aoide import voices
     from aoide.audio import io
@@ -115,6 +120,7 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError("--json and -o - both want standard output: write the sound to a file")
     if options.output == "-" and sys.stdout.isatty():
         raise UserError("standard output is a terminal: pipe the sound into a player or a file, or give -o FILE")
+    _like.check(options)
 
 
 def _open_text(options: argparse.Namespace) -> tuple[str | Iterator[str], int | None]:

@@ -126,7 +126,7 @@ def session(graph: str | os.PathLike[str] | bytes, threads: int = 1) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Sounds differ in length: plans and memory kept for each length that came along would grow with the number of sounds.
+    # Sounds differ in length: plans and memory kept for each would grow with the number of sounds.
     options.enable_mem_pattern = options.enable_cpu_mem_arena = False
     options.log_severity_level = 3  # errors only: published graphs warn about initialisers that nobody uses
     name = "the graph" if isinstance(graph, bytes) else str(graph)

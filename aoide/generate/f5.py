@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,9 @@ class F5:
     licence = "that of the weights; those published are CC-BY-NC-4.0"
 
     def __init__(self, model: Any, vocoder: Any, words: Any = None) -> None:
-        if model.config.mel != vocoder.mel:
+        if (
+            replace(model.config.mel, floor=vocoder.mel.floor) != vocoder.mel
+        ):  # published with Vocos, whose floor is lower
             raise UserError(f"the model makes {model.config.mel}, but the vocoder reads {vocoder.mel}")
         self.name = type(model).__module__.removeprefix("aoide.models.").replace(".", "/")
         self._model, self._vocoder, self._words = model, vocoder, words or HouseWords()

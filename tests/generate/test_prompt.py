@@ -37,7 +37,7 @@ def test_silence_at_the_edges_goes() -> None:
 def test_a_long_recording_is_cut_at_a_pause() -> None:
     heard, remarks = prompt.prepare(talk(2.0, 2.0, 2.0), "x.wav", most=6.0)
     assert 4.2 < heard.seconds < 4.7
-    assert remarks[0].startswith("x.wav: of its 7.0 s the first 4.") and "up to a pause" in remarks[0]
+    assert remarks[0].startswith("x.wav: of its 7.1 s the first 4.") and "up to a pause" in remarks[0]
 
 
 def test_noise_all_through_is_remarked() -> None:

@@ -9,6 +9,9 @@ from aoide.config import UserError
 from aoide.text import frontend
 from aoide.text.maskgct import Table, symbols
 
+KNOWN = """, . ? ! _ iː ɪ ɜː ɚ oːɹ ɔː ɔːɹ ɑː uː ʊ ɑːɹ ʌ ɛ æ eɪ aɪ ɔɪ aʊ oʊ ɪɹ ɛɹ ʊɹ p b t d k ɡ f v θ ð s z ʃ ʒ h tʃ dʒ
+m n ŋ j w ɹ l tɹ dɹ ts dz i ɔ ə ɾ aɪə aɪɚ : ; …"""
+
 
 def test_symbols_of_words() -> None:
     assert symbols("həlˈO wˈɜɹld.") == ["h", "ə", "l", "oʊ", "_", "w", "ɜː", "l", "d", "."]
@@ -21,18 +24,14 @@ def test_symbols_of_words() -> None:
 
 def test_english_sentences_have_no_other_symbols(tmp_path) -> None:
     """The published table's English part, by its own names."""
-    known = (
-        ", . ? ! _ iː ɪ ɜː ɚ oːɹ ɔː ɔːɹ ɑː uː ʊ ɑːɹ ʌ ɛ æ eɪ aɪ ɔɪ aʊ oʊ ɪɹ ɛɹ ʊɹ p b t d k ɡ f v θ ð s z ʃ ʒ h tʃ dʒ "
-        "m n ŋ j w ɹ l tɹ dɹ ts dz i ɔ ə ɾ aɪə aɪɚ : ; …"
-    ).split()
     path = tmp_path / "vocab.json"
-    path.write_text(json.dumps({"vocab": {symbol: number for number, symbol in enumerate(known)}}))
+    path.write_text(json.dumps({"vocab": {symbol: number for number, symbol in enumerate(KNOWN.split())}}))
     table, front = Table.read(path), frontend("en")
     text = "The quick brown fox jumps over a lazy dog. Why choose years of boiling fury? Houses, buttons: thirty-three!"
     for sentence in front.sentences(text):
         tokens = table.encode(front.phonemize(sentence))
         assert tokens.dtype == np.int64 and len(tokens) > 20
-    with pytest.raises(UserError, match="has no y, ø|has no ø"):
+    with pytest.raises(UserError, match="has no ø"):
         table.encode("bˈø")
 
 
