@@ -54,6 +54,7 @@ VERBS = {
     "export": [
         "RUN",
         "--output",
+        "--to",
         "--vocoder",
         "--speaker",
         "--name",
@@ -63,6 +64,10 @@ VERBS = {
         "--quantise",
         "--trainable",
         "--polish",
+        "--variance",
+        "--phonemes",
+        "--dictionary",
+        "--singers",
         "--no-ema",
     ],  # fmt: skip
     "convert": [
@@ -102,7 +107,11 @@ VERBS = {
     "listen": [None, "PLACE", "--kind", "--output", "--title", "--count", "--seed", "--allow-missing", "--json"],
     "resynth": ["IN", "--output", "--vocoder", "--weights", "--format", "--seed", "--threads"],
     "models": ["NAME"],
-    "say": ["TEXT", "--file", "--output", "--voice", "--speed", "--pitch", "--seed", "--json", "--format", "--threads"],
+    "say": [
+        *("TEXT", "--file", "--output", "--voice", "--speed", "--pitch", "--seed", "--json", "--format", "--threads"),
+        *("--like", "--prompt-text", "--model", "--weights", "--language", "--seconds", "--duration", "--vocoder"),
+        *("--asr", "--batch", "--i-have-consent"),
+    ],
 }
 
 

@@ -290,8 +290,8 @@ def test_a_second_run_measures_nothing_again(
     with (out / "values.jsonl").open("a") as file:
         file.write('{"name": "half a li')  # as a killed run leaves it
     measured = []
-    real = measure.measure
-    monkeypatch.setattr(evaluation.run, "measure", lambda task: measured.append(task) or real(task))
+    real = measure.measure_and_tidy
+    monkeypatch.setattr(evaluation.run, "measure_and_tidy", lambda task: measured.append(task) or real(task))
     second = run(folders[0], folders[1:], out)
     assert measured == [] and second["summary"] == first["summary"] and second["files"] == first["files"]
     run(folders[0], folders[1:], out, metrics=(*QUICK, "mel_ssim"))
