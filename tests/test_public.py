@@ -70,6 +70,20 @@ VERBS = {
         "--singers",
         "--no-ema",
     ],  # fmt: skip
+    "serve": [
+        "--host",
+        "--port",
+        "--key",
+        "--workers",
+        "--threads",
+        "--batch",
+        "--voice",
+        "--add",
+        "--waiting",
+        "--most-characters",
+        "--most-seconds",
+        "--most-bytes",
+    ],
     "convert": [
         "IN",
         "--output",

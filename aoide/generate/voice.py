@@ -122,7 +122,7 @@ class Voice:
             yield stream.merge([joiner.add(part, sentence.text) for part in parts], sentence.text)
             said = True
         if not said:
-            raise _nothing_to_say(text if isinstance(text, str) else "the text")
+            raise nothing_to_say(text if isinstance(text, str) else "the text")
 
     def say_many(self, texts: Sequence[str], speed: float = 1.0, pitch: float = 0.0, seed: int = 0) -> list[Sound]:
         """Speaks many texts at once: the same sounds as `say` gives one by one, in less time where there are threads
@@ -135,7 +135,7 @@ class Voice:
         plans = [list(self.sentences(text)) for text in texts]
         for text, plan in zip(texts, plans, strict=True):
             if not plan:
-                raise _nothing_to_say(text)
+                raise nothing_to_say(text)
         phonemes = [sentence.phonemes for plan in plans for sentence in plan]
         rendered = iter(self.render(phonemes, [speed] * len(phonemes), [pitch] * len(phonemes)))
         sounds = []
@@ -191,7 +191,8 @@ def check(speed: float, pitch: float, seed: int) -> None:
         raise UserError(f"seed: 0 or more, got {seed}")
 
 
-def _nothing_to_say(text: str) -> UserError:
+def nothing_to_say(text: str) -> UserError:
+    """The error of a text without a sound in it."""
     text = " ".join(text.split())
     shown = f"{text[:40]!r}{'...' if len(text) > 40 else ''}" if text else "an empty text"
     return UserError(f"nothing to say: {shown} has no letters and no numbers")

@@ -1,0 +1,202 @@
+"""Files in, sound out: POST /v1/audio/convert, /v1/audio/sing and /v1/audio/sound."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, Depends, File, Form, Response, UploadFile
+from pydantic import BaseModel, Field
+
+from aoide.config import UserError, near
+from aoide.generate.convert import Source
+from aoide.serve import state, uploads
+from aoide.serve.encode import Encoder
+from aoide.serve.responses import RequestError, SoundResponse
+from aoide.serve.speech import ANSWERS, HEADER, Format
+from aoide.serve.state import Server
+
+router = APIRouter()
+Shared = Annotated[Server, Depends(state.of)]
+Upload = Annotated[UploadFile, File(description="the file itself; a name or path of it is not used")]
+UPLOADS = ("/v1/audio/convert", "/v1/audio/sing")
+ANSWERS = {**ANSWERS, 415: {"description": "the file is none that can be read"}}
+
+
+@router.post("/v1/audio/convert", response_class=Response, responses=ANSWERS)
+async def convert(
+    server: Shared,
+    file: Upload,
+    voice: Annotated[str, Form(max_length=200, description="a singer of the converter")] = "",
+    model: Annotated[str, Form(max_length=200, description="a converter of /v1/models")] = "",
+    task: Annotated[Literal["svc", "vc"], Form(description="singing, or speech")] = "svc",
+    transpose: Annotated[str, Form(max_length=20, description="semitones, or auto")] = "auto",
+    response_format: Annotated[Format, Form()] = "mp3",
+) -> SoundResponse:
+    """Makes another voice of a recording."""
+    from aoide import voices
+
+    moved = _semitones(transpose)
+    with _inside(server) as stack:
+        data = await _read(server, file)
+        converter = await server.load(model or voices.DEFAULT_CONVERTER, "converter")
+        if voice and voice not in converter.singers:
+            guess = near(voice, converter.singers) or f" there is {', '.join(converter.singers)}"
+            raise RequestError(404, f"{converter.name} has no singer {voice!r};{guess}", "voice")
+        heard = Source.of(await server.work(_as_error, uploads.sound, data, server.settings.most_seconds))
+        made = converter.stream(heard, voice or None, transpose=moved, f0="swift", task=task)
+        return await _sent(
+            server, "convert", made, converter.sample_rate, response_format, converter.tags(voice or None), stack
+        )
+
+
+@router.post("/v1/audio/sing", response_class=Response, responses=ANSWERS)
+async def sing(
+    server: Shared,
+    file: Upload,
+    voice: Annotated[str, Form(max_length=200, description="a singer of /v1/models")] = "",
+    transpose: Annotated[int, Form(ge=-24, le=24, description="semitones")] = 0,
+    seed: Annotated[int, Form(ge=0, lt=2**31)] = 0,
+    response_format: Annotated[Format, Form()] = "mp3",
+) -> SoundResponse:
+    """Sings a score: MusicXML, MIDI with lyrics, UST, USTX, a DiffSinger script, HTS labels, by the file's ending."""
+    from aoide import voices
+    from aoide.text import lyrics
+
+    with _inside(server) as stack:
+        data = await _read(server, file, uploads.SCORE_BYTES)
+        score = await server.work(_as_error, uploads.score, data, file.filename or "")
+        language = lyrics.language_of(score) if any(note.lyric for note in score.notes) else "en"
+        chosen = voice or voices.DEFAULT_SINGERS.get(language, "")
+        if not chosen:
+            raise RequestError(400, f"no singer of this server sings {language!r}; name one with voice", "voice")
+        if score.end > server.settings.most_seconds:
+            raise RequestError(
+                413, f"the score lasts {score.end:.0f} s, and {server.settings.most_seconds:g} s are sung", "file"
+            )
+        singer = await server.load(chosen, "singer")
+        made = (sound.samples for sound in singer.stream(score, transpose=transpose, seed=seed))
+        tags = singer.tags(seed)
+        return await _sent(server, "sing", made, singer.sample_rate, response_format, tags, stack)
+
+
+class SoundRequest(BaseModel):
+    """A sound in words."""
+
+    input: str = Field(min_length=1, max_length=1000, description="what shall be heard")
+    model: str = Field("", max_length=200, description="a model of described sound of /v1/models")
+    seconds: float | None = Field(None, gt=0, le=30)
+    steps: int | None = Field(None, ge=1, le=100)
+    guidance: float | None = Field(None, ge=0, le=20)
+    seed: int = Field(0, ge=0, lt=2**31)
+    response_format: Format = "mp3"
+
+
+# --------------------------------------------------------------------------------------------------------------- parts
+
+
+def _inside(server: Server) -> ExitStack:
+    """Through the door, until the answer is sent: `_sent` takes over what has to be called at the end."""
+    stack = ExitStack()
+    stack.callback(server.door.enter())
+    return stack
+
+
+async def _read(server: Server, file: UploadFile, most: int | None = None) -> bytes:
+    most = min(most or server.settings.most_bytes, server.settings.most_bytes)
+    data = await file.read(most + 1)
+    if len(data) > most:
+        raise RequestError(413, f"the file has more than {most:,} bytes", "file")
+    return data
+
+
+def _as_error(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls it, and gives what it finds wrong a status."""
+    try:
+        return function(*arguments)
+    except uploads.TooLargeError as error:
+        raise RequestError(413, str(error), "file") from None
+    except uploads.UnreadableError as error:
+        raise RequestError(415, str(error), "file") from None
+
+
+def _semitones(text: str) -> float | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    try:
+        moved = float(text)
+    except ValueError:
+        moved = float("nan")
+    if not -36 <= moved <= 36:
+        raise RequestError(
+            422, f"transpose is a number of semitones from -36 to 36, or auto; got {text!r}", "transpose"
+        )
+    return moved
+
+
+async def _sent(
+    server: Server,
+    task: str,
+    made: Iterator[np.ndarray],
+    sample_rate: int,
+    format: Format,
+    tags: Mapping[str, str],
+    stack: ExitStack,
+) -> SoundResponse:
+    """The response that sends what `made` gives, each piece made on a thread when the one before is sent."""
+    started = time.perf_counter()
+    making = _Making(made)
+    first = await server.work(_first, making)
+    server.counters.first.labels(task).observe(time.perf_counter() - started)
+    encoder = Encoder(format, sample_rate, tags)
+    leave = stack.pop_all().close
+
+    def ended(how: str) -> None:
+        leave()
+        server.counters.requests.labels(task, how).inc()
+
+    async def sent() -> AsyncIterator[bytes]:
+        piece: np.ndarray | None = first
+        try:
+            while piece is not None:
+                server.counters.sound.labels(task).inc(len(piece) / sample_rate)
+                yield await server.work(encoder.add, piece)
+                piece = await server.work(next, making, None)
+            yield encoder.close()
+        finally:
+            making.close()
+
+    return SoundResponse(sent(), encoder.type, {HEADER: tags["comment"]}, server.settings.patience, ended)
+
+
+def _first(made: Iterator[np.ndarray]) -> np.ndarray:
+    """The first piece; what is wrong with the request shows here, when there is still a status to say it with."""
+    try:
+        return next(made)
+    except StopIteration:
+        raise RequestError(400, "nothing came out: the file holds nothing to work on", "file") from None
+    except UserError as error:
+        raise RequestError(400, str(error), "file") from None
+
+
+class _Making:
+    """A generator that may be closed while a thread is still inside it: the next piece is then not made."""
+
+    def __init__(self, made: Iterator[np.ndarray]) -> None:
+        self._made, self._lock, self._closed = made, threading.Lock(), False
+
+    def __iter__(self) -> _Making:
+        return self
+
+    def __next__(self) -> np.ndarray:
+        with self._lock:
+            if self._closed:
+                raise StopIteration
+            return next(self._made)
+
+    def close(self) -> None:
+        self._closed = True
