@@ -27,6 +27,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -162,7 +163,8 @@ def schema(quick: bool) -> dict[str, Any]:
             "--checks", "not_a_server_error", "--max-examples", str(each), "--phases", "fuzzing", "--seed", "1",
             "--request-timeout", "60", "--no-color",
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        with tempfile.TemporaryDirectory() as folder:  # it leaves what it learned where it runs
+            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     found = re.search(r"(\d+) generated", done.stdout)
     return {
         "cases": int(found[1]) if found else 0,

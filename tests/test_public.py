@@ -70,6 +70,7 @@ VERBS = {
         "--singers",
         "--no-ema",
     ],  # fmt: skip
+    "studio": ["--host", "--port", "--no-browser"],
     "serve": [
         "--host",
         "--port",
