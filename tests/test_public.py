@@ -70,6 +70,18 @@ VERBS = {
         "--singers",
         "--no-ema",
     ],  # fmt: skip
+    "music": [
+        "DESCRIPTION",
+        "--output",
+        "--seconds",
+        "--melody",
+        "--seed",
+        "--midi",
+        "--font",
+        "--model",
+        "--guidance",
+        "--threads",
+    ],
     "studio": ["--host", "--port", "--no-browser"],
     "serve": [
         "--host",

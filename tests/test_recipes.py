@@ -21,7 +21,7 @@ from safetensors.torch import save_file  # noqa: E402  (after the skip)
 
 from aoide import config  # noqa: E402
 from aoide.audio.sound import Sound  # noqa: E402
-from aoide.data import clips, manifest  # noqa: E402
+from aoide.data import captioned, clips, manifest  # noqa: E402
 from aoide.models import find  # noqa: E402
 from aoide.text import lexicon  # noqa: E402
 from aoide.text.phonemes import SYMBOLS  # noqa: E402
@@ -71,9 +71,16 @@ def at_toy_width(full: Recipe, folder: Path) -> Recipe:
     if getattr(objective, "stage", None) == "student":
         save_file(full.module.Model(model).state_dict(), str(folder / "teacher.safetensors"))
         model, objective = replace(model, distilled=True), replace(objective, teacher=folder / "teacher.safetensors")
-    if full.kind in ("speech", "singing"):
-        (speak if full.kind == "speech" else sing)(full, model, folder / "data")
+    if hasattr(model, "edits"):
+        model = replace(model, edits=full.model.edits)
+    if full.kind in ("speech", "singing", "captioned", "edited"):
+        (sing if full.kind == "singing" else speak)(full, model, folder / "data")
         changes = {"manifest": folder / "data", "workers": 0, "validation": 1, "min_seconds": 0.0}
+        changes |= captions(full, model, folder) if full.kind in ("captioned", "edited") else {}
+    elif full.kind == "songs":
+        compose(model, folder / "data")
+        changes = {"manifest": folder / "data", "workers": 0, "validation": 1, "min_seconds": 0.0, "networks": {}}
+        changes |= {} if full.data.text is None else {"text": captioned.Text(dim=model.text_dim)}
     elif full.kind == "spoken":
         speak(full, find.find("tts/fastspeech2").TOY, folder / "data")
         changes = {"manifest": folder / "data", "validation": 1, "min_seconds": 0.01}
@@ -99,6 +106,7 @@ def speak(full: Recipe, model: Any, folder: Path) -> None:
     draw = np.random.default_rng(0)
     folder.mkdir()
     known = (*importlib.import_module("aoide.data.features").KNOWN, *importlib.import_module("aoide.data.spoken").GIVEN)
+    known = (*known, *captioned.TOLD)
     with manifest.writing(folder) as writer:
         for i, phonemes in enumerate(PHONEMES):
             durations = draw.integers(3, 9, clips_tokens(phonemes))
@@ -123,6 +131,44 @@ def speak(full: Recipe, model: Any, folder: Path) -> None:
             checked = clips.check(clip, clips.Limits(min_seconds=0.0))
             assert isinstance(checked, tuple), checked
             writer.add(checked[0])
+
+
+def compose(model: Any, folder: Path) -> None:
+    """Writes a manifest of three songs with a style, lyrics with the times of words, and latents."""
+    draw = np.random.default_rng(0)
+    folder.mkdir()
+    with manifest.writing(folder) as writer:
+        for i, frames in enumerate((17, 19, 15)):
+            time = np.arange(frames * model.hop) / model.sample_rate
+            sound = Sound(np.sin(2 * np.pi * 200 * time).astype(np.float32) * 0.3, model.sample_rate)
+            sound.save(folder / f"{i}.wav")
+            np.save(folder / f"{i}.npy", draw.standard_normal((frames, model.dim_out)).astype(np.float32))
+            clip = clips.Clip(
+                id=f"song{i}",
+                audio=folder / f"{i}.wav",
+                text="c major, 90 bpm",
+                caption=True,
+                frame_rate=model.frame_rate,
+                arrays={"latents": folder / f"{i}.npy"},
+                more={"lyrics": "[00:00.10]<00:00.10>ah <00:00.40>oh <00:00.60>"} if i else {},
+            )
+            checked = clips.check(clip, clips.Limits(min_seconds=0.0))
+            assert isinstance(checked, tuple), checked
+            writer.add(checked[0])
+
+
+def captions(full: Recipe, model: Any, folder: Path) -> dict[str, Any]:
+    """What reads captions at toy width: words without a network; and an autoencoder, where sounds are made anew."""
+    changes: dict[str, Any] = {}
+    if full.data.text is not None:
+        changes["text"] = captioned.Text(dim=model.text_dim)
+    if full.kind == "edited":
+        (folder / "first").mkdir()
+        first = at_toy_width(recipe.read(ROOT / "recipes" / "tta" / "autoencoderkl-folder.yaml"), folder / "first")
+        loop.train(replace(first, loop=replace(first.loop, steps=1)), folder / "first" / "run")
+        network = replace(full.data.networks["latents"][0], source=str(folder / "first" / "run"))
+        changes["networks"] = {"latents": (network,)}
+    return changes
 
 
 def sing(full: Recipe, model: Any, folder: Path) -> None:

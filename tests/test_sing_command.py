@@ -160,6 +160,7 @@ def test_a_run_becomes_a_singer_without_torch(tmp_path: Path, capsys: pytest.Cap
         (["{song}", "-o", "{tmp}/x.wav", "--voice", "ja-f001-song"], "choose another voice"),
         (["{song}", "-o", "{tmp}/x.wav", "--steps", "10"], "has no steps"),
         (["{song}", "-o", "{tmp}/x.wav", "--sampler", "euler"], "has no sampler"),
+        (["{song}", "-o", "{tmp}/x.wav", "--start", "0.5"], "has no start"),
         (["{song}", "-o", "{tmp}/x.wav", "--variance", "runs/x"], "is for a trained voice"),
         (["{song}", "-o", "{tmp}/x.wav", "--transpose", "100"], "cannot be moved"),
         (["{song}", "-o", "{tmp}/x.wav", "--lyrics", "a b c d"], "no note is left"),

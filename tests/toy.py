@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aoide.nn.discriminators import Band, Cqt, Dilated, Period, Resolution, Scale, Stft
+from aoide.nn.discriminators import Band, Cqt, Dilated, Patch, Period, Resolution, Scale, Stft
 from aoide.objectives import gan
 
 SMALL_CRITICS = {
@@ -22,6 +22,7 @@ SMALL_CRITICS = {
     "stft": Stft(windows=(64, 32), hops=(16, 8), channels=4, dilations=(1, 2)),
     "cqt": Cqt(hops=(64, 32), bins=(4, 6), octaves=3, channels=4, dilations=(1, 2)),
     "dilated": Dilated(layers=4, channels=4),
+    "patch": Patch(channels=4, layers=1, deviation=0.3),
 }
 
 

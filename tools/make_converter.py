@@ -43,6 +43,7 @@ from aoide.external.whisper_encoder import HOP, RATE, WhisperEncoder
 from aoide.generate.convert import CEILING, FLOOR
 from aoide.generate.converter import Target
 from aoide.generate.pack_converter import About, export_converter
+from aoide.generate.retrieval import Bank, loud
 from aoide.models.content import phonemes
 from aoide.models.svc import harmonic
 from aoide.text.phonemes import SYMBOLS
@@ -68,6 +69,7 @@ FRAMES, SHARES = 128, {"spoken": 3, "sung": 3, "f001": 3, "others": 5}  # of a b
 LR, BETAS, DECAY, EMA = 2e-3, (0.9, 0.98), 0.02, 0.998
 MEL_WEIGHT, OTHERS_WEIGHT = 4.0, 0.5
 PEAKS = 0.3  # of the exported conversion
+CLIPS, ROWS = 300, 3000  # of a singer, from which frames are kept, and how many
 
 
 @dataclass(frozen=True)
@@ -489,7 +491,25 @@ def export(options: argparse.Namespace) -> None:
         singers={name: measured(options.work, name) for name in SINGERS},
         energy="bands",
     )
-    export_converter(model.content, voice, options.output, about)
+    banks = {name: bank(options.work, name) for name in SINGERS}
+    export_converter(model.content, voice, options.output, about, banks=banks)
+
+
+def bank(work: Path, singer: str) -> Bank:
+    """Frames of what a singer said, as it was."""
+    mel, f0 = [], []
+    for path in spread(work, singer)[:CLIPS]:
+        with np.load(path) as file:
+            frames = loud(file["T"])
+            mel.append(file["T"][frames])
+            f0.append(file["f0"][: len(frames)][frames])
+    return Bank.of(np.concatenate(mel), np.concatenate(f0), MEL, ROWS)
+
+
+def spread(work: Path, singer: str) -> list[Path]:
+    """What a singer said as it was, in an order by chance."""
+    found = [path for path in work.glob(f"{singer}-*.npz") if not path.stem.endswith("-sung")]
+    return sorted(found, key=lambda path: zlib.crc32(path.name.encode()))
 
 
 def measured(work: Path, singer: str) -> Target:
@@ -502,7 +522,11 @@ def measured(work: Path, singer: str) -> Target:
             f0.append(file["f0"][:frames][voiced])
             level.append(file["level"][:frames][voiced])
     median = [float(np.median(np.concatenate(values))) for values in (f0, level)]
-    return Target(f0=round(median[0], 1), level=round(float(np.log(median[1])), 3), about=ABOUT[singer])
+    sung = [np.load(path)["f0"] for path in sorted(work.glob(f"{singer}-*-sung.npz"))[:200]]
+    height = round(float(np.median(np.concatenate([each[each > 0] for each in sung]))), 1) if sung else None
+    return Target(
+        f0=round(median[0], 1), level=round(float(np.log(median[1])), 3), sung=height, about=ABOUT[singer]
+    )
 
 
 def main() -> None:

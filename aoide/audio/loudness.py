@@ -26,11 +26,20 @@ def loudness(sound: Sound) -> float:
     """Integrated loudness in LUFS; minus infinity for silence. A sound below 0.4 s is measured as one block."""
     if len(sound.samples) == 0:
         return float("-inf")
+    return of_weighted(weighted(sound), sound.sample_rate)
+
+
+def weighted(sound: Sound) -> np.ndarray:
+    """The samples as the ear weighs them, for who measures many mixes of the same sounds: (samples, channels)."""
     samples = sound.samples.reshape(len(sound.samples), -1).astype(np.float64)
-    block, step = round(_BLOCK * sound.sample_rate), round(_STEP * sound.sample_rate)
-    weighted = _weigh(samples, sound.sample_rate)
+    return _weigh(samples, sound.sample_rate)
+
+
+def of_weighted(samples: np.ndarray, sample_rate: int) -> float:
+    """Integrated loudness in LUFS of samples that are `weighted`."""
+    block, step = round(_BLOCK * sample_rate), round(_STEP * sample_rate)
     starts = np.arange(0, max(1, len(samples) - block + 1), step)
-    total = np.concatenate([np.zeros((1, samples.shape[1])), np.cumsum(weighted**2, axis=0)])
+    total = np.concatenate([np.zeros((1, samples.shape[1])), np.cumsum(samples**2, axis=0)])
     size = min(block, len(samples))
     power = (total[starts + size] - total[starts]) / size  # (blocks, channels)
     gains = np.ones(samples.shape[1])

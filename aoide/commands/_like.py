@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aoide.commands import _consent
 from aoide.config import UserError, require
 
 if TYPE_CHECKING:
     from aoide.audio.sound import Sound
     from aoide.generate.zeroshot import Cloning
 
-CONSENT = (
-    "--like speaks in anybody's voice: say with --i-have-consent that whoever is heard in {} agreed to it, "
-    "or that the voice is your own"
-)
-ASK = (
-    "This speaks in the voice of whoever is heard in {}.\n"
-    "Did they agree to it, or is it your own voice? What comes out is marked as synthetic. [y/N] "
-)
 ALONE = ("prompt_text", "model", "weights", "language", "seconds", "duration", "vocoder", "asr")  # mean --like
 
 
@@ -29,12 +23,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("in the voice of a recording (docs/cloning.md)")
     group.add_argument("--like", type=Path, metavar="PROMPT", help="some seconds of the voice, whose owner agreed")
     group.add_argument("--prompt-text", metavar="TEXT", help="what the recording says; else Whisper writes it down")
-    group.add_argument("--model", metavar="NAME", help="tts/f5, tts/e2, tts/maskgct, tts/llasa, xtts ... (tts/f5)")
+    group.add_argument("--model", metavar="NAME", help="tts/f5, tts/maskgct, tts/valle, xtts ... (tts/f5)")
     group.add_argument("--weights", metavar="SOURCE", help="its weights: a run, a folder, or hf:OWNER/NAME")
     group.add_argument("--language", metavar="CODE", help="two letters; else by the script of the text")
     group.add_argument("--seconds", type=float, metavar="S", help="how long it shall take, in place of --speed")
     group.add_argument("--duration", metavar="RUN", help="a run of tts/duration or tts/duration_flow; else a rule")
-    group.add_argument("--vocoder", metavar="NAME", help="of a model of mels: NAME, RUN or MODEL=SOURCE")
+    group.add_argument("--vocoder", metavar="NAME", help="or codec, of the model: NAME, RUN or MODEL=SOURCE")
     group.add_argument("--asr", metavar="NAME", help="size or folder of the Whisper for --prompt-text (base)")
     group.add_argument("--batch", action="store_true", help="each line is a text of its own, OUT a folder: 0001.wav")
     group.add_argument("--i-have-consent", action="store_true", help="whoever is heard in PROMPT agreed to it")
@@ -57,16 +51,7 @@ def check(options: argparse.Namespace) -> None:
         raise UserError("--batch writes a file for each line: give a folder with -o")
     if not options.like.exists():
         raise UserError(f"{options.like}: no such file")
-    if not options.i_have_consent and not _agreed(options.like):
-        raise UserError(CONSENT.format(options.like))
-
-
-def _agreed(recording: Path) -> bool:
-    """Asks, where somebody is there to answer."""
-    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    print(ASK.format(recording), end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    _consent.check(options.like, options.i_have_consent)
 
 
 def run(options: argparse.Namespace, text: str | Iterator[str]) -> int:
@@ -120,7 +105,7 @@ def open_voice(options: argparse.Namespace) -> Cloning:
     duration = None if options.duration is None else aoide.load(options.duration)
     if duration is not None and not hasattr(duration, "seconds"):
         raise UserError(f"{options.duration}: not a run of tts/duration or tts/duration_flow")
-    if text is None and name not in zeroshot.others.FILES:
+    if text is None and "prompt_text" in inspect.signature(speaker.say).parameters:
         text = _heard(sound, options)
         print(f"aoide: {options.like} says: {text}", file=sys.stderr)
     like = zeroshot.Cloning(

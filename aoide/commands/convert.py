@@ -79,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
 
     seconds = io.probe(source).seconds
     settings: dict[str, Any] = {"transpose": options.transpose, "f0": options.f0, "task": options.task}
+    settings["told"] = lambda line: print(f"aoide: {source}: {line}", file=sys.stderr)
     with io.open_writer(options.output, converter.sample_rate, tags=converter.tags(singer)) as writer:
         _write(writer, converter.stream(Source.file(source), singer, **settings), seconds, converter.sample_rate)
     return 0

@@ -50,6 +50,12 @@ def _list() -> None:
     print("\nconverters (aoide convert IN --converter NAME -o OUT)")
     for name in voices.names("converter"):
         print(f"  {name:{width}}  {packed.pop(name)}")
+    print("\ndescribed sounds (aoide sound CAPTION --model NAME -o OUT)")
+    for name in voices.names("described"):
+        print(f"  {name:{width}}  {packed.pop(name)}")
+    print("\nsound fonts (they play notes: docs/sounds.md)")
+    for name in voices.names("soundfont"):
+        print(f"  {name:{width}}  {packed.pop(name)}")
     print("\nvocoders and codecs (aoide resynth --vocoder NAME, aoide encode --codec NAME)")
     for name, line in packed.items():
         print(f"  {name:{width}}  {line}")

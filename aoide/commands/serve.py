@@ -11,7 +11,6 @@ beside it; GET /docs shows all of it. On this machine alone no key is needed; at
 from __future__ import annotations
 
 import argparse
-import os
 
 from aoide.config import UserError, require
 from aoide.voices import DEFAULT
@@ -26,6 +25,13 @@ def parser(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY",
         help="who sends it may call; may be given several times, or in AOIDE_KEYS, separated by commas",
+    )
+    parser.add_argument(
+        "--origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="whose pages may call, as https://example.org, or * for all; may be repeated (default: its own alone)",
     )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
     parser.add_argument("--threads", type=int, metavar="N", help="of one process (default: its share of the cores)")
@@ -43,25 +49,25 @@ def parser(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from aoide.serve.settings import LOOPBACK
+    from aoide.serve import address
+    from aoide.serve.settings import Settings, keys_of_environment
 
-    keys = tuple(options.key) or tuple(filter(None, os.environ.get("AOIDE_KEYS", "").split(",")))
-    if options.host not in LOOPBACK and not keys:
+    keys = tuple(options.key) or keys_of_environment()
+    if not address.is_loopback(options.host) and not keys:
         raise UserError(
             f"--host {options.host}: others can reach this address, so a key is needed: --key KEY, or AOIDE_KEYS"
         )
     if options.workers < 1:
         raise UserError(f"--workers: 1 or more, got {options.workers}")
-    if not 0 <= options.port < 65536:
-        raise UserError(f"--port: 0 to 65535, got {options.port}")
+    address.check(options.host, options.port)
     uvicorn = require("uvicorn", "serve")
     from aoide.serve import create_app
-    from aoide.serve.settings import Settings
 
     settings = Settings(
         voice=options.voice,
         others=tuple(options.add),
         keys=keys,
+        origins=tuple(options.origin),
         batch=options.batch,
         waiting=options.waiting,
         most_characters=options.most_characters,
@@ -69,9 +75,10 @@ def run(options: argparse.Namespace) -> int:
         most_bytes=options.most_bytes,
         threads=_threads(options),
     )
-    shared = {"host": options.host, "port": options.port, "log_level": "info", "server_header": False}
+    shared = {"host": options.host, "port": options.port, "log_level": "info", **settings.connections()}
+    app = create_app(settings)  # here, so that what is wrong with a setting or a folder is said before anything starts
     if options.workers == 1:
-        uvicorn.run(create_app(settings), **shared)
+        uvicorn.run(app, **shared)
     else:
         settings.to_environment()
         uvicorn.run("aoide.serve:create_app", factory=True, workers=options.workers, **shared)

@@ -57,6 +57,9 @@ def parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, metavar="N", help="of a voice that samples, such as a diffusion model")
     parser.add_argument("--sampler", metavar="NAME", help="likewise: euler, heun ... of a flow; ddim, unipc ... else")
     parser.add_argument(
+        "--start", type=float, metavar="X", help="of one with a first mel: how much of the sampling is left out, 0 to 1"
+    )
+    parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of what is left to chance; same seed, same song"
     )
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="processor threads (default: 1)")
@@ -115,7 +118,7 @@ def _singer(options: argparse.Namespace, parts: list[Score]) -> Any:
     from aoide.generate.singer import Singer
 
     found = Singer(voices.find(options.voice or _voice_for(parts), kind="singer"), options.threads)
-    for name in ("steps", "sampler"):
+    for name in ("steps", "sampler", "start"):
         if getattr(options, name) is not None:
             raise UserError(f"--{name}: {found.name} sings in one go and has no {name}; leave it out")
     for name in ("variance", "vocoder", "speaker"):
@@ -159,7 +162,7 @@ def _voice_for(parts: list[Score]) -> str:
 
 def _sing(singer: Any, score: Score, options: argparse.Namespace) -> Performance:
     """Sings one part and tells what is odd in it."""
-    names = [name for name in ("steps", "sampler", "speaker") if getattr(options, name) is not None]
+    names = [name for name in ("steps", "sampler", "speaker", "start") if getattr(options, name) is not None]
     settings = {name: getattr(options, name) for name in names}
     performance = singer.perform(score, transpose=options.transpose, seed=options.seed, **settings)
     told = [*score.remarks, *map(str, performance.findings)]

@@ -276,14 +276,14 @@ def _to_clip(cut: dict[str, Any], folder: Path) -> Clip:
     """A line to a clip; supervisions of foreign cuts are joined, and the first names speaker and language."""
     recording, own = cut["recording"], cut.get("custom") or {}
     said = cut.get("supervisions") or [{}]
-    custom = said[0].get("custom") or {}
+    custom = _described({**own, **(said[0].get("custom") or {})})
     rate = int(recording["sampling_rate"])
     texts = [s["text"] for s in said if s.get("text")]
     durations, seconds, notes = (custom.get(name) for name in ("durations", "phoneme_seconds", "notes"))
     return Clip(
         id=cut["id"],
         audio=folder / recording["sources"][0]["source"],
-        text=" ".join(texts) if texts else None,
+        text=" ".join(texts) if texts else custom.get("text"),
         speaker=said[0].get("speaker") or "",
         language=said[0].get("language") or "",
         gender=said[0].get("gender") or "",
@@ -299,3 +299,12 @@ def _to_clip(cut: dict[str, Any], folder: Path) -> Clip:
         channels=len(recording.get("channel_ids") or recording["sources"][0]["channels"]),
         content=own.get("content", ""),
     )
+
+
+def _described(custom: dict[str, Any]) -> dict[str, Any]:
+    """Custom fields of other people's cuts as ours: a caption is the text, captions and lyrics stand in `more`."""
+    told = {name: custom[name] for name in ("captions", "lyrics") if custom.get(name)}
+    caption = custom.get("caption")
+    if isinstance(caption, str):
+        custom = {**custom, "text": caption, "caption": True}
+    return {**custom, "more": {**told, **custom.get("more", {})}}

@@ -26,6 +26,7 @@ from aoide.data.reader import Tokenizer
 from aoide.data.shards import open_corpus
 
 Batch = dict[str, Any]
+AMONG = 8  # batches, among which pairs of about the same length come together
 GIVEN = ("tokens", "prompt_tokens", "prompt_seconds", "seconds", "durations")
 
 
@@ -193,7 +194,13 @@ class SpokenData:
         width = np.log(self.config.pace)
         pace = np.exp(draw.uniform(-width, width, len(pairs)))
         size = self.config.batch_pairs
-        return [(pairs[i : i + size], pace[i : i + size]) for i in range(0, len(pairs), size)]
+        tokens = np.array([len(self.items[a].tokens) + len(self.items[b].tokens) for a, b in pairs])
+        alike: list[np.ndarray] = []  # pairs of a batch are about as long, so that little is padding
+        for start in range(0, len(pairs), AMONG * size):
+            near = start + np.argsort(tokens[start : start + AMONG * size], kind="stable")
+            alike += [near[i : i + size] for i in range(0, len(near), size)]
+        shuffled = [alike[i] for i in draw.permutation(len(alike)).tolist()]
+        return [([pairs[i] for i in batch.tolist()], pace[batch]) for batch in shuffled]
 
 
 def _padded(rows: Sequence[np.ndarray]) -> torch.Tensor:

@@ -8,11 +8,11 @@ from typing import Any
 
 from aoide.config import UserError, near
 
-CODECS = ("encodec", "mimi", "xcodec2")
+CODECS = ("encodec", "mimi", "xcodec2", "cosyvoice2")
 
 
 def codec(name: str, source: str | os.PathLike[str] | None = None) -> Any:
-    """A codec of the transformers library that looks like one of ours (aoide/models/codec/__init__.py).
+    """A codec of somebody else that looks like one of ours (aoide/models/codec/__init__.py).
 
     Args:
         name: one of `CODECS`.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +27,12 @@ ALONE = {
     }.items()
 }
 """Packages of which only the weights are read; with all that they ask for they would bring torchaudio and more."""
+
+
+_HEADS = ("lm_head", "final_proj", "quantizer", "project_q", "project_hid", "proj_out", "label_embs_concat")
+"""What pretraining or another task put beside a network, and whoever wants the network alone does not read."""
+_NO_WEIGHTS = re.compile(r"(^|\.)(position_ids|masked_bias|inv_freq|num_batches_tracked|masked_spec_embed|attn\.bias)$")
+"""Constants that older versions saved, and what only training uses."""
 
 
 def packaged(package: str, file: str, extra: str = "metrics") -> Path:
@@ -146,17 +153,40 @@ def pretrained(kind: str, source: str | os.PathLike[str], extra: str = "metrics"
 
     Raises:
         MissingExtra: transformers is not installed.
-        UserError: neither a folder nor a hub has it.
+        UserError: neither a folder nor a hub has it, or its weights are not all of this network and of it alone.
     """
     transformers = require("transformers", extra)
     name = os.path.expanduser(os.fspath(source))
     if (name.startswith(".") or os.path.isabs(name)) and not os.path.isdir(name):
         raise UserError(f"{name}: no such folder (a model in the form of transformers: config.json and weights)")
+    maker = getattr(transformers, kind)
+    network = isinstance(maker, type) and issubclass(maker, transformers.PreTrainedModel)
     try:
-        loaded = getattr(transformers, kind).from_pretrained(name)
+        loaded = maker.from_pretrained(name, output_loading_info=True) if network else maker.from_pretrained(name)
     except (OSError, ValueError) as error:  # no network, no such repository, a folder of something else
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"{name} cannot be loaded ({reason[:120]}): give a local folder with its config.json and weights"
         ) from None
-    return loaded.eval() if hasattr(loaded, "eval") else loaded
+    except RuntimeError as error:  # shapes of another network
+        raise UserError(f"{name}: not the weights of a {kind}: {' '.join(str(error).split())[:200]}") from None
+    if not network:
+        return loaded
+    model, found = loaded
+    _check_complete(name, kind, found["missing_keys"], found["unexpected_keys"])
+    return model.eval()
+
+
+def _check_complete(name: str, kind: str, missing: Iterable[str], unexpected: Iterable[str]) -> None:
+    """transformers draws what is missing and passes over what is left, with a warning that nobody reads."""
+    lacks = sorted(key for key in missing if not _NO_WEIGHTS.search(key))
+    left = sorted(
+        key for key in unexpected if not _NO_WEIGHTS.search(key) and not any(part in _HEADS for part in key.split("."))
+    )
+    told = [
+        f"{len(keys)} {what}: {', '.join(keys[:3])}{' ...' if len(keys) > 3 else ''}"
+        for keys, what in ((lacks, "missing"), (left, "left over"))
+        if keys
+    ]
+    if told:
+        raise UserError(f"{name}: not the weights of a {kind}: {'; '.join(told)}")

@@ -82,10 +82,11 @@ def log_mel(samples: np.ndarray, bands: int = 80) -> np.ndarray:
     sound = np.pad(np.asarray(samples, np.float32)[:_WINDOW], (0, max(0, _WINDOW - len(samples))))
     padded = np.pad(sound, _WIN // 2, mode="reflect")
     power = magnitude_frames(padded, _WIN, _STEP)[: _WINDOW // _STEP] ** 2
-    mel = np.log10(np.maximum(power @ _filters(bands).T, 1e-10))
+    mel = np.log10(np.maximum(power @ mel_filters(bands).T, 1e-10))
     return np.ascontiguousarray(((np.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0).T, np.float32)
 
 
 @cache
-def _filters(bands: int) -> np.ndarray:
+def mel_filters(bands: int) -> np.ndarray:
+    """Whisper's mel filters: (bands, 201)."""
     return slaney_bands(RATE, _WIN, bands, 0.0, RATE / 2)

@@ -132,7 +132,7 @@ def to_onnx(
     Args:
         example: one value for each input; two items or more, so that the batch is left open.
         inputs, outputs: their names in the graph.
-        time: what the graph calls the second axis; one name for all inputs, or one for each.
+        time: what the graph calls the second axis; one name for all inputs, or one for each; "" = its size is fixed.
 
     Raises:
         MissingExtra: onnx or onnxscript is not installed.
@@ -140,8 +140,11 @@ def to_onnx(
     require("onnx", "export")
     require("onnxscript", "export")
     names = [time] * len(example) if isinstance(time, str) else list(time)
-    batch, times = torch.export.Dim("batch"), {name: torch.export.Dim(name) for name in names}
-    axes = [{0: batch, 1: times[name]} if v.ndim > 1 else {0: batch} for v, name in zip(example, names, strict=True)]
+    batch, times = torch.export.Dim("batch"), {name: torch.export.Dim(name) for name in names if name}
+    axes = [
+        {0: batch, 1: times[name]} if v.ndim > 1 and name else {0: batch}
+        for v, name in zip(example, names, strict=True)
+    ]
     with silence(), torch.inference_mode():
         torch.onnx.export(
             module,

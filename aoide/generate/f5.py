@@ -95,6 +95,11 @@ class F5:
         """Hz."""
         return int(self._model.config.mel.sample_rate)
 
+    @property
+    def model(self) -> Any:
+        """What speaks."""
+        return self._model
+
     def say(  # noqa: PLR0913  (what steers speech)
         self,
         text: str,

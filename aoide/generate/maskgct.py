@@ -16,6 +16,7 @@ that were trained here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -80,6 +81,8 @@ class MaskGCT:
         semantic, acoustic: codec/maskgct_semantic and codec/maskgct_acoustic.
         heard: w2v-BERT 2.0 with the statistics of the codec, `content.open("w2v_bert", ..., statistics=...)`.
         words: of what t2s was trained on.
+        keep: passes for which text and prompt, and what guidance adds, are computed once; 1 = in each, exactly as
+            published. See `aoide.models.tts.maskgct.Passes`.
 
     Raises:
         UserError: parts that do not go together.
@@ -95,7 +98,9 @@ class MaskGCT:
         acoustic: Any,
         heard: Encoder,
         words: Words | None = None,
+        keep: int = 1,
     ) -> None:
+        self._keep = {"refresh": keep, "compare": keep}
         self._t2s, self._s2a, self._semantic, self._acoustic, self._heard = t2s, [*s2a], semantic, acoustic, heard
         self._words = words or HouseWords()
         rates = {part.config.frame_rate for part in (t2s, *s2a)} | {acoustic.frame_rate, semantic.config.frame_rate}
@@ -165,11 +170,13 @@ class MaskGCT:
         lengths = [max(1, round(pace * len(part))) for part in parts]
         tokens = [torch.from_numpy(self._words.encode(f"{heard.phonemes} {part}")).to(device) for part in parts]
         before = [heard.semantic] * len(parts)
-        said = self._t2s.sample(lengths, tokens, before, steps=steps, noise=draws)
+        sampling = replace(self._t2s.config.sampling, **self._keep)
+        said = self._t2s.sample(lengths, tokens, before, steps=steps, sampling=sampling, noise=draws)
         whole = [torch.cat([heard.semantic, codes]) for codes in said]
         known = None
         for model in self._s2a:
-            known = model.sample(whole, [heard.acoustic] * len(parts), known, noise=lambda _: draws)
+            sampling = replace(model.config.sampling, **self._keep)
+            known = model.sample(whole, [heard.acoustic] * len(parts), known, sampling=sampling, noise=lambda _: draws)
         assert known is not None
         with torch.inference_mode():
             return [self._acoustic.decode(codes[None])[0].float().cpu().numpy() for codes in known]

@@ -106,6 +106,8 @@ def export_vocoder(
         )
     if not hasattr(config, "mel") or not hasattr(model, "context"):
         raise UserError(f"{type(model).__module__}: only vocoders that work in pieces become a folder without torch")
+    if hasattr(model, "source") and not hasattr(model, "source_form"):
+        raise UserError(f"{type(model).__module__}: nothing makes its source without torch")
     kind, plain = _graph(fold(model))
     hop, n_fft = config.mel.hop, config.mel.n_fft
     if kind != "waveform" and (n_fft % hop or kind == "filters" and hop % 2):

@@ -72,13 +72,22 @@ def open_graph(path: Path, sha256: str, threads: int) -> Any:
     Raises:
         UserError: a missing file, another one than the JSON vouches for, or one that cannot be run.
     """
+    return session(checked(path, sha256), threads, path)
+
+
+def checked(path: Path, sha256: str) -> bytes:
+    """A file that a folder's JSON vouches for.
+
+    Raises:
+        UserError: it is missing, or another one.
+    """
     try:
-        graph = path.read_bytes()
+        data = path.read_bytes()
     except OSError:
         raise UserError(f"{path}: cannot be read; install or export it again") from None
-    if hashlib.sha256(graph).hexdigest() != sha256:
+    if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(f"{path}: not the file that its JSON describes: truncated or exchanged; install it again")
-    return session(graph, threads, path)
+    return data
 
 
 def session(graph: bytes, threads: int, path: Path) -> Any:

@@ -1,7 +1,7 @@
 """The recording that a voice is taken from, and what it says: made fit for a model that follows it, or refused.
 
     sound, remarks = prepare(Sound.load("somebody.wav"), "somebody.wav", most=15.0)
-    language_of("Guten Tag")          # by script; Latin letters are taken for English
+    language_of("Guten Tag")          # by script; of Latin letters by the commonest words, else English
     fits(sounds, sound.seconds, "somebody.wav")
 
 What is wrong with it is one clear line; what is only odd is a remark, which the caller shows.
@@ -10,6 +10,7 @@ What is wrong with it is one clear line; what is only odd is a remark, which the
 from __future__ import annotations
 
 import importlib.util
+import re
 import unicodedata
 from collections import Counter
 
@@ -19,6 +20,7 @@ from aoide.audio import vad
 from aoide.audio.sound import Sound
 from aoide.config import UserError
 from aoide.text.phonemes import SYMBOLS
+from aoide.text.units import row
 
 LEAST = 1.0  # seconds of a recording
 QUIET = 1e-3  # of full scale, -60 dB: a recording whose loudest sample is below holds nothing
@@ -31,6 +33,21 @@ USUAL = (5.0, 22.0)  # sounds a second of people who talk
 POSSIBLE = (2.5, 32.0)  # and beyond which nobody does
 _UNHEARD = frozenset('ˈˌː ;:,.!?—…"()“”↓→↗↘ʰʲ̃')
 _SCRIPTS = {"HIRAGANA": "ja", "KATAKANA": "ja", "HANGUL": "ko", "CJK": "zh", "CYRILLIC": "ru", "LATIN": "en"}
+_WORDS = {
+    "en": row(
+        "the of and to in is that it was for you with on are this have be at not what all we can there your which "
+        "their if will one about hello thank please do i my he she they a an his her from as but were has by"
+    ),
+    "de": row(
+        "der die das und ist nicht ein eine einen ich es mit sich auf für von dem den zu sie wir auch aber wie haben "
+        "sind im am guten tag danke bitte hallo er war wird über noch nach bei einer um aus wenn mein heute"
+    ),
+    "fr": row(
+        "le la les et est un une des que dans pour pas vous je il elle nous avec sur qui ce au du en son sont ne "
+        "bonjour merci comment mais plus très cette tout bien où quand chez ils ont été aux mon"
+    ),
+}
+_LETTERS = {"de": frozenset("äöüß"), "fr": frozenset("éèêàâçîôûëïœù")}
 _SCRIPTS |= {"GREEK": "el", "ARABIC": "ar", "HEBREW": "he", "DEVANAGARI": "hi", "THAI": "th"}
 
 
@@ -109,7 +126,8 @@ def fits(count: int, seconds: float, what: str) -> list[str]:
 
 
 def language_of(text: str) -> str:
-    """Two letters of a language, by the script of the text: Latin letters are English, kana anywhere is Japanese.
+    """Two letters of a language, by the script of the text: kana anywhere is Japanese, and Latin letters are English,
+    or German or French by their commonest words and own letters.
 
     Raises:
         UserError: no letters, or several scripts of which none is a few words in the other.
@@ -128,4 +146,17 @@ def language_of(text: str) -> str:
             f"the text mixes languages ({first} and {rest[0][0]}, by its letters): say them one after the other, or "
             "say with --language how all of it is to be read"
         )
-    return first
+    return _by_words(text) if first == "en" else first
+
+
+def _by_words(text: str) -> str:
+    """Which language of Latin letters has the most of its commonest words here, a word with its own letters counting
+    like one; English where none has two more than it, or all that there are."""
+    words = re.findall(r"[^\W\d_]+", text.lower())
+    score = {
+        language: sum(word in common or any(letter in _LETTERS.get(language, ()) for letter in word) for word in words)
+        for language, common in _WORDS.items()
+    }
+    best = max(score, key=lambda language: score[language])
+    clear = score[best] >= score["en"] + 2 or (score[best] > 0 and score["en"] == 0 and len(words) < 4)
+    return best if clear else "en"

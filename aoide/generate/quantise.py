@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def store_in_8_bits(path: Path) -> None:
     unfolded = []
     for tensor in list(graph.initializer):
         weight = onnx.numpy_helper.to_array(tensor)
-        axis = OUTPUT_AXIS.get(readers[tensor.name].op_type) if tensor.name in readers else None
+        axis = _output_axis(readers.get(tensor.name))
         if axis is None or weight.dtype != np.float32 or weight.size < LEAST:
             continue
         whole, scale = _round(weight, axis)
@@ -63,6 +64,14 @@ def store_in_8_bits(path: Path) -> None:
     graph.node.extend(nodes)
     with write_aside(path) as aside:
         onnx.save(model, str(aside))
+
+
+def _output_axis(node: Any) -> int | None:
+    """Which axis of a weight is that of the outputs of the node that reads it; None of other nodes."""
+    if node is None:
+        return None
+    turned = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    return 0 if turned else OUTPUT_AXIS.get(node.op_type)
 
 
 def _round(weight: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:

@@ -60,6 +60,12 @@ class Description(Packed):
     gain: float = 1.0  # of all that is sung
     max_tokens: int = 160  # longer phrases are sung in parts
 
+    def tags(self, seed: int = 0) -> dict[str, str]:
+        """What files with this singer say about their origin."""
+        graph = self.sha256[f"{FILE}.onnx"][:12]
+        origin = f"synthetic: yes; singer: {self.name}; aoide: {__version__}; graph: {graph}; seed: {seed}"
+        return {"comment": origin, "software": f"Aoide {__version__}"}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Performance:
@@ -108,9 +114,7 @@ class Singer:
 
     def tags(self, seed: int = 0) -> dict[str, str]:
         """What files with this singer say about their origin."""
-        graph = self.description.sha256[f"{FILE}.onnx"][:12]
-        origin = f"synthetic: yes; singer: {self.name}; aoide: {__version__}; graph: {graph}; seed: {seed}"
-        return {"comment": origin, "software": f"Aoide {__version__}"}
+        return self.description.tags(seed)
 
     # ------------------------------------------------------------------------------------------------------- singing
 
@@ -209,6 +213,10 @@ class Singer:
             outputs = [value[0] for value in self._graph.run(list(OUTPUTS), feeds)]
             parts.append([value[part.before : len(value) - part.behind] for value in outputs])
         lh, theta, lr, phi, drawn = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+        if trace.active("phrase"):
+            trace.report("phrase", phrase.start / self.frame_rate)
+            for name, value in (("lh", lh), ("theta", theta), ("lr", lr), ("phi", phi), ("phrase/f0", f0)):
+                trace.report(name, value)
         held = drawn > 0.5
         phi[held] = random.uniform(-np.pi, np.pi, (int(held.sum()), phi.shape[1]))
         samples = synthesis.sourcefilter((lh, theta, lr, phi), f0, hop=of.hop, sample_rate=of.sample_rate)

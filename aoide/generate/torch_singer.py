@@ -156,6 +156,7 @@ class TorchSinger:
         steps: int | None = None,
         sampler: str | None = None,
         speaker: str | None = None,
+        start: float | None = None,
     ) -> Performance:
         """As `sing`, and gives back the score with what was filled in.
 
@@ -164,12 +165,13 @@ class TorchSinger:
             seed: of what is drawn.
             steps, sampler: of a model that samples; None: its own.
             speaker: one of `table.singers`; None: the first.
+            start: of a model that begins at a first mel: see `aoide.models.svs.diffsinger.Model.sing`.
 
         Raises:
             UserError: nothing to sing, lyrics in another language, phonemes that the singer does not have, a setting
                 that it does not have, or a curve that it follows and nobody has drawn.
         """
-        how = self._how(steps, sampler, speaker)
+        how = self._how(steps, sampler, speaker, start)
         phrases, findings, language = self._phrases(score, transpose, seed)
         filled, pieces, lines = [], [], []
         for number, phrase in enumerate(phrases):
@@ -191,7 +193,7 @@ class TorchSinger:
     def stream(self, score: Score, **settings: Any) -> Iterator[Sound]:
         """As `sing`, phrase by phrase; together they are the samples that `sing` gives. Settings as for `perform`."""
         transpose, seed = settings.pop("transpose", 0), settings.pop("seed", 0)
-        how = self._how(settings.get("steps"), settings.get("sampler"), settings.get("speaker"))
+        how = self._how(*(settings.get(name) for name in ("steps", "sampler", "speaker", "start")))
         phrases, _, language = self._phrases(score, transpose, seed)
         last = phrases[-1]
         end = max(score.end, last.offset + float(last.seconds.sum()))
@@ -204,10 +206,10 @@ class TorchSinger:
         for samples in mixed(pieces(), round(end * self.sample_rate)):
             yield Sound(samples, self.sample_rate, self.tags(seed))
 
-    def _how(self, steps: int | None, sampler: str | None, speaker: str | None) -> dict[str, Any]:
+    def _how(self, steps: int | None, sampler: str | None, speaker: str | None, start: float | None) -> dict[str, Any]:
         """Settings of the model, checked."""
         how: dict[str, Any] = {}
-        for name, value in (("steps", steps), ("sampler", sampler)):
+        for name, value in (("steps", steps), ("sampler", sampler), ("start", start)):
             if value is not None and name not in self._asks:
                 raise UserError(f"--{name}: {self.name} sings in one go and has no {name}; leave it out")
             if value is not None:
@@ -256,6 +258,7 @@ class TorchSinger:
         self, phrase: Phrase, number: int, language: str, seed: int, how: Mapping[str, Any], score: Score
     ) -> tuple[Phrase, np.ndarray, np.ndarray]:
         """A phrase filled in, its F0 (frames,), and its samples."""
+        trace.report("phrase", phrase.offset, number=number)
         if self.filler is not None:
             phrase = self.filler.fill(phrase, language, [seed, number, 1], how)
         elif "f0" not in phrase.lines and phrase.notes is not None and hasattr(self.model, "tell"):
@@ -324,7 +327,7 @@ class TorchSinger:
         import torch
 
         fields = self._fields(phrase, f0, language, how["speaker"])
-        fields |= {name: how[name] for name in ("steps", "sampler") if name in how}
+        fields |= {name: how[name] for name in ("steps", "sampler", "start") if name in how}
         fields["generator"] = generator(seeds)
         with torch.inference_mode():
             made = self.model.sing(**{name: value for name, value in fields.items() if name in self._asks})
@@ -527,7 +530,7 @@ def matching(mel: Any, vocoder: Any) -> Any:
 
     if vocoder is not None:
         if getattr(vocoder, "mel", None) != mel:
-            raise UserError(f"the singer gives {mel}, but the vocoder reads {getattr(vocoder, 'mel', 'no mel')}")
+            raise UserError(f"the model gives {mel}, but the vocoder reads {getattr(vocoder, 'mel', 'no mel')}")
         return vocoder
     from aoide.generate.vocoder import Vocoder
 

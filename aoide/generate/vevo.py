@@ -5,6 +5,7 @@
     vevo.style(source, reference)      # its words with the pace and accent of the reference, in its own voice
     vevo.voice(source, reference)      # both of the reference
     vevo.say(phonemes, reference, phonemes_of_the_reference)
+    load("Vevo", aoide.load).say("A text.", reference, prompt_text="What the reference says.")
 
 Style takes the timing from the reference, too, so what comes out has another length than the source (Zhang et al. 2025,
 arXiv:2502.07243, section 3).
@@ -22,10 +23,16 @@ from torch import Tensor
 from aoide.audio.mel import MelSpectrogram
 from aoide.audio.sound import Sound
 from aoide.config import UserError
+from aoide.external import content as encoders
+from aoide.external.speech import text_of
+from aoide.generate import parts
+from aoide.generate.packed import tags
+from aoide.generate.words import AllWords, PublishedWords
 from aoide.models.vc.vevo_ar import without_repetitions
 
 RATE = 16_000  # Hz, of what is heard
 LEAST, MOST = 1.0, 30.0  # seconds of a recording
+PART = 12.0  # seconds that a part of a long text takes, if sentences allow
 
 Hear = Callable[[np.ndarray], np.ndarray]
 
@@ -143,3 +150,100 @@ class Vevo:
         if self._statistics is not None:
             features = (features - self._statistics[0]) / self._statistics[1]
         return codec.encode(torch.from_numpy(np.asarray(features, np.float32))[None].to(self._device))
+
+
+# --------------------------------------------------------------------------------------------------------------- speech
+
+
+class Speaking:
+    """Vevo-TTS as a speaker: a text with the accent, the pace and the voice of a recording. See `Speaker` in
+    aoide/external/speech.py.
+
+    Args:
+        vevo: with a first stage that reads phonemes.
+        words: which phonemes it reads.
+    """
+
+    name, licence = "vc/vevo", "CC-BY-NC-4.0"
+
+    def __init__(self, vevo: Vevo, words: Any) -> None:
+        self._vevo, self._words = vevo, words
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return int(self._vevo.sample_rate)
+
+    def say(
+        self,
+        text: str,
+        prompt: Sound | str | None = None,
+        *,
+        language: str = "en",
+        seed: int = 0,
+        prompt_text: str = "",
+        steps: int = 32,
+    ) -> Sound:
+        """See `Speaker`; the pace is that of the recording, as the model hears it.
+
+        Args:
+            prompt_text: what the recording says.
+            steps: of the flow's solver.
+
+        Raises:
+            UserError: nothing to say, no recording or one that does not do, no words of it, or an end before the first
+                sound.
+        """
+        sentences = self._words.sentences(text_of(text), language)
+        heard = parts.recording(prompt, self.name, LEAST, MOST)
+        before = parts.said(self._words, prompt_text, language)
+        sounds = []
+        for number, part in enumerate(parts.together(sentences, len(before) / heard.seconds, PART)):
+            rows = [torch.from_numpy(self._words.encode(one)) for one in (f"{before} {part}", before)]
+            spoken = rows[0][len(rows[1]) :]
+            sounds.append(self._vevo.say(spoken, heard, rows[1], steps=steps, seed=seed + number).samples)
+        about = tags(f"in the voice of a recording, by {self.name}, seed {seed}")
+        return Sound(np.concatenate(sounds), self.sample_rate, about)
+
+
+TOKENS, FIRST, FLOW, VOCODER = (
+    "tokenizer/vq8192",
+    "contentstyle_modeling/PhoneToVq8192",
+    "acoustic_modeling/Vq8192ToMels",
+    "acoustic_modeling/Vocoder",
+)
+CONFIGS = {FIRST: "PhoneToVq8192.json", FLOW: "Vq8192ToMels.json", VOCODER: "Vocoder.json"}
+STATISTICS, EARS, LAYER = "hubert_large_l18_mean_std.npz", "hubert-large", 18
+MODELS = {TOKENS: "codec/maskgct_semantic", FIRST: "vc/vevo_ar", FLOW: "vc/vevo", VOCODER: "vocoder/vocos"}
+
+
+def load(weights: str, opener: Callable[..., Any], device: str = "cpu") -> Speaking:
+    """Vevo-TTS from a folder with its parts, each as published (amphion/Vevo) or a run of one's own.
+
+    Args:
+        opener: `aoide.load`, by which runs are opened.
+
+    Raises:
+        UserError: files that are missing, by name.
+        MissingExtra: transformers is not installed.
+    """
+    folder = parts.folder_of(weights)
+    runs = {part: parts.is_run(folder / part) for part in MODELS}
+    wanted = dict.fromkeys(MODELS, "amphion/Vevo on the hub, or a run")
+    wanted |= {file: "models/vc/vevo/config of Amphion" for part, file in CONFIGS.items() if not runs[part]}
+    wanted |= {STATISTICS: "models/vc/vevo/config of Amphion"}
+    if not runs[TOKENS] and runs[FLOW]:
+        wanted[CONFIGS[FLOW]] = "models/vc/vevo/config of Amphion, with the sizes of the tokenizer"
+    parts.need(folder, wanted)
+    models = {}
+    for part, model in MODELS.items():
+        config = {} if runs[part] else parts.read_config(folder / CONFIGS.get(part, CONFIGS[FLOW]))
+        if part == TOKENS and config:
+            config = config["model"]["repcodec"]
+        models[part] = parts.open_part(folder, part, model, opener, config).to(device)
+    with np.load(folder / STATISTICS) as file:
+        statistics = (file["mean"].astype(np.float32), file["std"].astype(np.float32))
+    ears = folder / EARS
+    hubert = encoders.open("hubert", ears if ears.is_dir() else "facebook/hubert-large-ll60k", LAYER, device=device)
+    vevo = Vevo(models[TOKENS], models[FLOW], models[VOCODER], hubert.encode, statistics, first=models[FIRST])
+    return Speaking(vevo, AllWords() if runs[FIRST] else PublishedWords())

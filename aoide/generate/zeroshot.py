@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from aoide import external
 from aoide.audio.sound import Sound
 from aoide.config import MissingExtra, UserError, near
 from aoide.external import content
@@ -30,11 +30,12 @@ from aoide.external import speech as others
 from aoide.external.weights import read_state
 from aoide.generate import prompt as prompts
 from aoide.generate import published
-from aoide.generate.maskgct import HouseWords, MaskGCT
+from aoide.generate.maskgct import MaskGCT
 from aoide.generate.packed import tags
+from aoide.generate.words import AllWords, PublishedWords, reader_of
 from aoide.models import find
 from aoide.models.tts.duration import rule
-from aoide.text import frontend, names
+from aoide.text import frontend
 from aoide.text.phonemes import SYMBOLS
 from aoide.text.sentences import sentences as splitting
 from aoide.text.tokenizer import Tokenizer
@@ -42,12 +43,16 @@ from aoide.text.tokenizer import Tokenizer
 Load = Callable[..., Any]  # aoide.load
 
 INFILLING = ("tts/f5", "tts/e2", "tts/f5_mmdit")
-NAMES = (*INFILLING, "tts/maskgct", "tts/llasa", *others.FILES)
+VALLE = ("tts/valle", "tts/valle_v2")
+NAMES = (
+    *INFILLING,
+    *("tts/maskgct", "tts/llasa", *VALLE, "tts/naturalspeech2", "tts/cosyvoice2", "vc/vevo"),
+    *others.FILES,
+)
 MOST = 15.0  # seconds of a recording that are listened to
 BLOCK = 60.0  # seconds of text that are handed over at once; a speaker makes parts of it together
 PAUSE = 0.25  # seconds between two of them
 SPEEDS = (0.5, 2.0)
-ESPEAK = {"fr": "fr-fr", "zh": "cmn"}  # languages that it calls by other names
 
 
 class Zeroshot(Protocol):
@@ -211,22 +216,14 @@ class Cloning:
             return None
         language = self._language or prompts.language_of(text)
         try:
-            reader = frontend(_reader(language))
+            reader = frontend(reader_of(language))
             return " ".join(reader.phonemize(sentence) for sentence in reader.sentences(text))
         except MissingExtra:
             return None
-
-
-class AllWords(HouseWords):
-    """The phonemes of the house, for languages other than English by espeak-ng."""
-
-    def sentences(self, text: str, language: str) -> list[str]:
-        return super().sentences(text, _reader(language))
-
-
-def _reader(language: str) -> str:
-    """The front end of a language of two letters."""
-    return language if language in names() or "/" in language else f"espeak/{ESPEAK.get(language, language)}"
+        except UserError:  # letters that we cannot read; a speaker that reads by itself may
+            if "seconds" in self._asks:
+                raise
+            return None
 
 
 # -------------------------------------------------------------------------------------------------------------- weights
@@ -240,7 +237,7 @@ def open_speaker(name: str, weights: str | None, load: Load, *, vocoder: str | N
         weights: a run, a folder, or hf:owner/name; systems of other people have their own where it is None.
         load: `aoide.load`, by which runs are opened.
         vocoder: of a model of mels: one of the package, a run, or NAME=SOURCE for published weights of a model; None:
-            the package's own.
+            the package's own. Of a model of codes its codec, likewise; None: that of the published weights.
 
     Raises:
         UserError: no such speaker, no weights, or files that are missing, by name.
@@ -255,11 +252,42 @@ def open_speaker(name: str, weights: str | None, load: Load, *, vocoder: str | N
         raise UserError(
             f"{name} needs weights, and none came with this package: --weights RUN, FOLDER or hf:OWNER/NAME"
         )
+    if name in INFILLING:
+        return _f5(name, weights, load, vocoder, device)
+    return _maskgct(weights, load, device) if name == "tts/maskgct" else _of_codes(name, weights, load, vocoder, device)
+
+
+def _of_codes(name: str, weights: str, load: Load, codec: str | None, device: str) -> Any:
+    """Language models of codes, and what else makes sound by a codec or a vocoder of its own."""
     if name == "tts/llasa":
         from aoide.generate import llasa
 
         return llasa.load(weights, device=device)
-    return _maskgct(weights, load, device) if name == "tts/maskgct" else _f5(name, weights, load, vocoder, device)
+    if name == "tts/cosyvoice2":
+        from aoide.generate import cosyvoice2
+
+        return cosyvoice2.load(weights, load, device)
+    if name == "vc/vevo":
+        from aoide.generate import vevo
+
+        return vevo.load(weights, load, device)
+    chosen = None if codec is None else _codec(codec, load)
+    if name == "tts/naturalspeech2":
+        from aoide.generate import naturalspeech2
+
+        return naturalspeech2.load(weights, load, chosen, device)
+    from aoide.generate import valle
+
+    return valle.load(name, weights, load, chosen, device)
+
+
+def _codec(name: str, load: Load) -> Any:
+    """A codec by name: one of other people, one of ours as NAME=SOURCE, or a run."""
+    model, _, source = name.partition("=")
+    codec = external.codec(model, source or None) if model in external.CODECS else load(*filter(None, (model, source)))
+    if not hasattr(codec, "encode") or not hasattr(codec, "cardinality"):
+        raise UserError(f"{name}: not a codec; {', '.join(external.CODECS)} are, and codec/... with =SOURCE")
+    return codec
 
 
 def _f5(name: str, weights: str, load: Load, vocoder: str | None, device: str) -> Any:
@@ -298,8 +326,8 @@ STATISTICS, TABLE, CONFIG, HEARD = "wav2vec2bert_stats.pt", "vocab.json", "maskg
 def _maskgct(weights: str, load: Load, device: str) -> Any:
     """MaskGCT from a folder with its parts, each a run of one's own or as published.
 
-    A folder without vocab.json is of models that read the phonemes of the house; one s2a_model that makes all codebooks
-    may stand for two.
+    A text-to-semantic model as published reads the published phonemes, and one of a folder with a vocab.json those of
+    that table; other runs read the phonemes of the house. One s2a_model that makes all codebooks may stand for two.
     """
     folder = published.download(weights) if weights.startswith(published.HUB) else Path(weights)
     if not folder.is_dir():
@@ -314,12 +342,12 @@ def _maskgct(weights: str, load: Load, device: str) -> Any:
     needed = [part for part in wanted if not (folder / part).is_dir()]
     needed += [STATISTICS] if not (folder / STATISTICS).is_file() else []
     foreign = [part for part in wanted if not _is_run(folder / part)]
-    if foreign:
-        needed += [file for file in (CONFIG, TABLE) if not (folder / file).is_file()]
+    if foreign and not (folder / CONFIG).is_file():
+        needed.append(CONFIG)
     if needed:
         raise UserError(
             f"{weights}: lacks {', '.join(needed)}; the parts are those of amphion/MaskGCT on the hub, and "
-            f"{CONFIG}, {STATISTICS} and {TABLE} those of Amphion's models/tts/maskgct, put beside them"
+            f"{CONFIG} and {STATISTICS} those of Amphion's models/tts/maskgct, put beside them"
         )
     loaded = {}
     for part, name in wanted.items():
@@ -328,7 +356,8 @@ def _maskgct(weights: str, load: Load, device: str) -> Any:
     own = folder / HEARD
     heard = content.open("w2v_bert", own if own.is_dir() else None, statistics=folder / STATISTICS, device=device)
     second = [model for part, model in loaded.items() if part.startswith("s2a_model")]
-    words = PublishedWords(folder / TABLE) if (folder / TABLE).is_file() else AllWords()
+    own_table = folder / TABLE if (folder / TABLE).is_file() else None
+    words = PublishedWords(own_table) if own_table or "t2s_model" in foreign else AllWords()
     return MaskGCT(loaded["t2s_model"], second, loaded["semantic_codec"], loaded["acoustic_codec"], heard, words)
 
 
@@ -344,26 +373,6 @@ def _official(name: str, folder: Path, config: Path) -> Any:
     except ValueError:
         raise UserError(f"{config}: not JSON that can be read") from None
     return module.from_official({key: x for file in files for key, x in read_state(file).items()}, settings).eval()
-
-
-class PublishedWords:
-    """Texts by the published table, English alone."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        from aoide.text.maskgct import Table
-
-        self._table = Table.read(path)
-
-    def sentences(self, text: str, language: str) -> list[str]:
-        """The phonemes of each sentence."""
-        if language != "en":
-            raise UserError(f"the published phonemes are made here for English alone, not for {language!r}")
-        reader = frontend("en")
-        return [said for sentence in reader.sentences(text) if (said := reader.phonemize(sentence).strip())]
-
-    def encode(self, phonemes: str) -> np.ndarray:
-        """(tokens,) int64."""
-        return self._table.encode(phonemes)
 
 
 def _is_run(folder: Path) -> bool:

@@ -38,7 +38,7 @@ class SelfAttention(nn.Module):
         if self.rotary is not None:
             queries, keys = rotate(queries, self.rotary), rotate(keys, self.rotary)
         where = None if mask is None else mask[:, None, None, :]
-        if trace.active():
+        if trace.active("attention"):
             scores = queries @ keys.mT / math.sqrt(keys.shape[-1])
             seen = scores if where is None else scores.masked_fill(~where, -torch.inf)
             trace.report("attention", seen.softmax(-1))  # (batch, heads, frames, frames)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from aoide import trace
 from aoide.config import UserError
 from aoide.nn.conv import Conv1d
 from aoide.nn.settled import Settled
@@ -186,8 +187,9 @@ class LynxNet(nn.Module):
         """See the head of this file; mask (batch, frames), True = real."""
         x = self.embed(x)
         x, time = x if self.strong else functional.gelu(x), self.time(time)
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks):
             x = block(x, time, condition, mask)
+            trace.layer(number, len(self.blocks), x)
         return self.out(self.norm(x))
 
 
@@ -231,8 +233,9 @@ class LynxNet2(nn.Module):
     def forward(self, x: Tensor, time: Tensor, condition: Tensor, mask: Tensor | None = None) -> Tensor:
         """See the head of this file; mask (batch, frames), True = real."""
         x = self.embed(x) + self.condition(condition) + self.time(time)[:, None]
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks):
             x = block(x, mask)
+            trace.layer(number, len(self.blocks), x)
         return self.out(self.norm(x))
 
 

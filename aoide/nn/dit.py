@@ -273,7 +273,7 @@ class Heads(nn.Module):
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     """Attention of (batch, heads, frames, head_dim), mask (batch, frames) -> (batch, frames, heads * head_dim)."""
     where = None if mask is None else mask[:, None, None, :]
-    if trace.active():
+    if trace.active("attention"):
         scores = queries @ keys.mT / math.sqrt(keys.shape[-1])
         seen = scores if where is None else scores.masked_fill(~where, -torch.inf)
         trace.report("attention", seen.softmax(-1))  # (batch, heads, frames, frames)

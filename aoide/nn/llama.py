@@ -208,7 +208,7 @@ class LlamaAttention(nn.Module):
         return torch.cat([self._look(*row, sight) for row, sight in zip(rows, asked.sights, strict=True)], dim=1)
 
     def _look(self, queries: Tensor, keys: Tensor, values: Tensor, sight: Sight) -> Tensor:
-        if trace.active():
+        if trace.active("attention"):
             _show(queries, keys, sight)
         found = functional.scaled_dot_product_attention(
             queries, keys, values, sight.mask, is_causal=sight.causal, enable_gqa=queries.shape[1] != keys.shape[1]
@@ -296,6 +296,7 @@ class Llama(nn.Module):
             condition = condition[:, None]
         for number, block in enumerate(self.layers):
             x = block(x, call, number, condition, wanted if number == settings.layers - 1 else None)
+            trace.layer(number, settings.layers, x)
         if cache is not None:
             cache.length += tokens
         if wanted is not None and condition is not None and condition.shape[1] > 1:

@@ -42,6 +42,12 @@ def _first(items: list[str], most: int = 5) -> str:
     return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
 
 
+def part(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """What stands under `name.` in a training checkpoint, without that word; all of a state that has none of it."""
+    found = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
+    return found or dict(state)
+
+
 def replaced(key: str, names: Mapping[str, str]) -> str:
     """A key with each of these pieces, in this order, replaced wherever it stands."""
     for old, new in names.items():

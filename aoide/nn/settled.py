@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from aoide import trace
 from aoide.nn.wavenet import Layer, WaveNet
 
 
@@ -49,13 +50,14 @@ class Settled:
         total = self.bias.repeat(batch * frames, 1)
         waits = x.new_zeros(dim)  # biases that have not been added to x
         x = x.reshape(-1, dim)
-        for layer in self.layers:
+        for number, layer in enumerate(self.layers):
             more = waits.expand(batch, dim) if step is None else waits + layer.step(step)
             gate = layer.gate(x.view(batch, frames, dim), more, self.mask)
             total.addmm_(gate, layer.skip, alpha=self.scale)
             if layer.passed is not None:
                 x = torch.addmm(x, gate, layer.passed, beta=layer.keeps)
                 waits = waits * layer.keeps + layer.passed_bias
+            trace.layer(number, len(self.layers), x.view(batch, frames, dim))
         return total.view(batch, frames, -1)
 
 

@@ -29,6 +29,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
+from aoide import trace
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
@@ -144,9 +146,10 @@ class WaveNet(nn.Module):
         x, condition = x.mT.contiguous(), None if condition is None else condition.mT
         mask = None if mask is None else mask[:, None]
         total: Tensor | None = None
-        for layer in self.layers:
+        for number, layer in enumerate(self.layers):
             x, skip = layer(x, condition, step, mask)
             total = skip if total is None else total + skip
+            trace.layer(number, len(self.layers), x.mT)
         assert total is not None
         return (total * self.scale if self.scale != 1.0 else total).mT
 

@@ -18,8 +18,8 @@ it has one, draws what it is not told this time (aoide/objectives/__init__.py).
 
 Sources: Ho et al. 2020, arXiv:2006.11239 (DDPM); Song et al. 2020, arXiv:2010.02502 (DDIM); Nichol and Dhariwal 2021,
 arXiv:2102.09672 (cosine); Salimans and Ho 2022, arXiv:2202.00512 (v); Kong et al. 2020, arXiv:2009.09761, appendix B
-(places between two steps); Liu et al. 2022, arXiv:2202.09778 (PNDM, PLMS); Lu et al. 2022, arXiv:2211.01095 and Zhao et
-al. 2023, arXiv:2302.04867 (DPM-Solver++, UniPC).
+(places between two steps); Hang et al. 2023, arXiv:2303.09556 (`min_snr`); Liu et al. 2022, arXiv:2202.09778 (PNDM,
+PLMS); Lu et al. 2022, arXiv:2211.01095 and Zhao et al. 2023, arXiv:2302.04867 (DPM-Solver++, UniPC).
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Config:
 
     target: str = "audio"  # the field of the batch that noise is added to
     distance: Literal["l1", "l2"] = "l2"
+    min_snr: float | None = None  # steps whose sound is this many times the noise or more count less; 5 in TANGO
     upto: int | None = None  # only so many of the steps are trained: sampling starts there, at a sound nearly right
     where: str = "frame_mask"  # the field of the batch that says which frames count
     weights: dict[str, float] = field(default_factory=dict)  # of the model's losses beside this one
@@ -89,9 +90,9 @@ class Predicting:
 class Process(Predicting):
     """How noise grows from step to step, and what the network predicts of it."""
 
-    schedule: Literal["linear", "cosine"] = "linear"
+    schedule: Literal["linear", "scaled_linear", "cosine"] = "linear"  # scaled: sqrt(beta) is on the line (AudioLDM)
     steps: int = 1000
-    first: float = 1e-4  # beta of the first step and of the last, where the schedule is linear
+    first: float = 1e-4  # beta of the first step and of the last, where the schedule is on a line
     last: float = 0.02
     betas: tuple[float, ...] = ()  # given one by one; then the four settings above have no say
 
@@ -110,6 +111,9 @@ class Process(Predicting):
             return torch.tensor(self.betas, dtype=torch.float64)
         if self.schedule == "linear":
             return torch.linspace(self.first, self.last, self.steps, dtype=torch.float64)
+        if self.schedule == "scaled_linear":
+            roots = torch.linspace(self.first**0.5, self.last**0.5, self.steps, dtype=torch.float64)
+            return roots.square()
         time = torch.arange(self.steps + 1, dtype=torch.float64) / self.steps
         left = ((time + 0.008) / 1.008 * math.pi / 2).cos().square()
         return (1 - left[1:] / left[:-1]).clamp(max=0.999)
@@ -124,8 +128,10 @@ class Process(Predicting):
 
     # --------------------------------------------------------------------------------------------------------- walks
 
-    def every(self, count: int | None = None, upto: int | None = None, *, leave_first: bool = False) -> Walk:
-        """A walk of `count` of the first `upto` steps at equal distances, from step 0 on; None: all.
+    def every(
+        self, count: int | None = None, upto: int | None = None, *, leave_first: bool = False, offset: int = 0
+    ) -> Walk:
+        """A walk of `count` of the first `upto` steps at equal distances, from step `offset` on; None: all.
 
         A walk over fewer steps than the process has begins at a sound with noise, not at noise (`blend`).
 
@@ -139,7 +145,8 @@ class Process(Predicting):
         count = len(alphas) if count is None else count
         if not 1 <= count <= len(alphas):
             raise UserError(f"sampling takes 1 to {len(alphas)} steps, got {count}")
-        steps = range(0, count * (len(alphas) // count), len(alphas) // count)
+        stride = len(alphas) // count
+        steps = [min(offset + number * stride, len(alphas) - 1) for number in range(count)]
         end = float(alphas[0]) if leave_first else 1.0
         return Walk(tuple(map(float, steps)), tuple(float(alphas[step]) for step in steps), end)
 
@@ -495,8 +502,16 @@ class Objective:
         output = self.networks["model"](**inputs(self.module, {**batch, "noisy": noisy, "step": step}))
         off = predicted(output) - self._process.to_predict(x0, noise, alpha)
         off = off.abs() if self.config.distance == "l1" else off.square()
+        if self.config.min_snr is not None:
+            off = off * self._emphasis(alpha)
         more = {name: self.config.weights[name] * loss(output, batch) for name, loss in self._more.items()}
         return {"diffusion": self._mean(off, batch), **more}
+
+    def _emphasis(self, alpha: Tensor) -> Tensor:
+        """What a step counts: as in the loss of x_0 whose weight is the ratio of sound to noise, up to `min_snr`."""
+        ratio = alpha / (1 - alpha)
+        of_x0 = {"epsilon": 1 / ratio, "v": 1 / (ratio + 1), "x0": torch.ones_like(ratio)}[self._process.predicts]
+        return ratio.clamp(max=self.config.min_snr) * of_x0
 
     def _mean(self, off: Tensor, batch: Batch) -> Tensor:
         if self.config.where not in batch:

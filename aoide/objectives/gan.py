@@ -11,6 +11,7 @@ How published systems train, in settings of `Config` (critic settings: aoide/nn/
     HiFi-GAN, VITS   least_squares, reduction sum, feature 2, weights mel 45
     MelGAN           hinge_linear, reduction sum, feature 10 (Amphion), or 10 * 4 / 5 / 3 (the paper's code)
     EnCodec          hinge, maps mean, relative, adversarial 3, feature 3
+    AutoencoderKL    hinge_linear, critic patch, target mel, feature 0, adaptive 0.5, warmup 50000
 
 The critics' own loss carries no weights, since its scale does not matter to an Adam-like optimiser.
 
@@ -31,12 +32,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
-from aoide.nn.discriminators import CRITICS, Band, Cqt, Critics, Dilated, Period, Resolution, Scale, Stft
+from aoide.config import UserError
+from aoide.nn.discriminators import (
+    CRITICS,
+    OF_MELS,
+    Band,
+    Cqt,
+    Critics,
+    Dilated,
+    Patch,
+    Period,
+    Resolution,
+    Scale,
+    Stft,
+)
 from aoide.nn.segments import cut
 from aoide.objectives import Batch, inputs, named_losses
 
 Features = list[list[Tensor]]  # for each part of a critic its maps
-Critic = Literal["period", "scale", "resolution", "band", "stft", "cqt", "dilated"]
+Critic = Literal["period", "scale", "resolution", "band", "stft", "cqt", "dilated", "patch"]
 Reduction = Literal["mean", "sum"]
 
 
@@ -54,6 +68,10 @@ class Config:
     maps: Reduction = "sum"  # over the feature maps of a part
     relative: bool = False  # whether the distance of two maps is in units of the recorded one's mean magnitude
     warmup: int = 0  # steps of reconstruction alone, before the critics start
+    target: Literal["audio", "mel"] = "audio"  # what is judged: a field of the batch and of the model's output
+    adaptive: float | None = None  # what pleasing the critics weighs beside reconstruction, whose gradients at the
+    # model's `last` weight are measured in each step (Esser et al. 2021, arXiv:2012.09841, equation 7); null: as it is
+    most: float = 10.0  # by which `adaptive` makes their gradient larger at most
     period: Period = field(default_factory=Period)
     scale: Scale = field(default_factory=Scale)
     resolution: Resolution = field(default_factory=Resolution)
@@ -61,8 +79,12 @@ class Config:
     stft: Stft = field(default_factory=Stft)
     cqt: Cqt = field(default_factory=Cqt)
     dilated: Dilated = field(default_factory=Dilated)
+    patch: Patch = field(default_factory=Patch)
 
     def __post_init__(self) -> None:
+        misplaced = [name for name in self.critics if (name in OF_MELS) != (self.target == "mel")]
+        if misplaced:
+            raise ValueError(f"critics of a target {self.target}: {', '.join(misplaced)} judges something else")
         if not self.critics or len(set(self.critics)) < len(self.critics):
             raise ValueError(f"critics names one or more critics, each once, got {list(self.critics)}")
         for name in self.critic_weights:
@@ -130,6 +152,18 @@ def feature_matching(
     return reduce((reduce((distance(r, f) for r, f in part), maps) for part in pairs), parts)
 
 
+def sum_of(losses: dict[str, Tensor]) -> Tensor:
+    return torch.stack([*losses.values()]).sum()
+
+
+def balance(reconstruction: Tensor, pleasing: Tensor, last: Tensor, most: float) -> Tensor:
+    """How many times larger the gradient of the first loss is at the weight `last` than that of the second; at most
+    `most`, without a gradient of its own.
+    """
+    wanted, asked = (torch.autograd.grad(loss, last, retain_graph=True)[0] for loss in (reconstruction, pleasing))
+    return (wanted.norm() / (asked.norm() + 1e-4)).clamp(0.0, most).detach()
+
+
 # ------------------------------------------------------------------------------------------------------------ objective
 
 
@@ -138,7 +172,8 @@ class Objective:
 
     Args:
         config: what to train with.
-        module: the model file; its forward gives the waveform (batch, samples), or an output whose field `audio` is it.
+        module: the model file; its forward gives the waveform (batch, samples), or an output whose field `audio` is it;
+            with another `target` an output with that field.
             A model that makes only a piece of each sound says where it begins: its field `start` (batch,) in samples.
         model: the built `Model`, the generator.
 
@@ -153,6 +188,9 @@ class Objective:
         self.critic = Critics({name: getattr(config, name).critic(sample_rate) for name in config.critics})
         self.critic.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.networks: dict[str, nn.Module] = {"critic": self.critic, "generator": model}
+        self._last: Any = getattr(model, "last", None)  # of the bare model: a wrapper of it does not show it
+        if config.adaptive is not None and self._last is None:
+            raise UserError(f"objective.adaptive: {module.__name__} does not say which weight is its last")
         self._reconstruction = named_losses(module, model.config, config.weights)
 
     def steps(self, batch: Batch, generator: torch.Generator | None = None) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -162,12 +200,12 @@ class Objective:
         """
         step = self.critic.get_buffer("steps").clone()  # where gradients accumulate, several batches see the same step
         output = self.networks["generator"](**inputs(self.module, batch))
-        fake, real = _waveforms(output, batch)
-        losses = self._reconstruct(output, {**batch, "audio": real})
+        fake, real = self._judged(output, batch)
+        losses = self._reconstruct(output, {**batch, self.config.target: real})
         if self.config.warmup == 0 or int(step) >= self.config.warmup:
             yield "critic", self._judge(real, fake.detach())
             with _frozen(self.critic):
-                yield "generator", losses | self._please(real, fake)
+                yield "generator", losses | self._weighed(self._please(real, fake), losses)
         else:
             yield "generator", losses
         self.critic.get_buffer("steps").copy_(step + 1)
@@ -176,11 +214,24 @@ class Objective:
     def validate(self, batch: Batch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """The reconstruction losses of a batch; the critics have no say, since they change from step to step."""
         output = self.networks["generator"](**inputs(self.module, batch))
-        _, real = _waveforms(output, batch)
-        return self._reconstruct(output, {**batch, "audio": real})
+        _, real = self._judged(output, batch)
+        return self._reconstruct(output, {**batch, self.config.target: real})
 
     def _reconstruct(self, output: Any, batch: Batch) -> dict[str, Tensor]:
         return {name: self.config.weights[name] * loss(output, batch) for name, loss in self._reconstruction.items()}
+
+    def _judged(self, output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the critics compare: generated and recorded, of one shape."""
+        if self.config.target == "audio":
+            return _waveforms(output, batch)
+        return getattr(output, self.config.target), batch[self.config.target]
+
+    def _weighed(self, pleasing: dict[str, Tensor], reconstruction: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the generator loses to the critics, so that it moves the model's last weight as `adaptive` says."""
+        if self.config.adaptive is None:
+            return pleasing
+        weight = balance(sum_of(reconstruction), sum_of(pleasing), self._last, self.config.most)
+        return {name: self.config.adaptive * weight * loss for name, loss in pleasing.items()}
 
     def _judge(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """What the critics lose on recorded and generated sound."""
@@ -237,4 +288,4 @@ def _frozen(network: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-assert set(CRITICS) == set(get_args(Critic)) <= set(Config.__dataclass_fields__), "gan.Config knows each critic"
+assert {*CRITICS, *OF_MELS} == set(get_args(Critic)) <= set(Config.__dataclass_fields__), "gan.Config knows each critic"

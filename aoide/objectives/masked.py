@@ -73,8 +73,12 @@ class Sampling:
     rescale: float = 0.75  # how much of the spread that guidance adds is taken back
     temperature: float = 0.9  # of the first step; falls to 0 with the time
     threshold: float = 0.98  # share of a codebook, the least likely codes, that are never drawn
+    refresh: int = 1  # in every so many passes text and prompt are computed anew; 1 = in all, as published
+    compare: int = 1  # in every so many passes that without them is made; 1 = in all, as published
 
     def __post_init__(self) -> None:
+        if min(self.refresh, self.compare) < 1:
+            raise ValueError(f"refresh and compare are 1 or more, got {self.refresh} and {self.compare}")
         if self.guidance < 0 or not 0 <= self.rescale <= 1 or self.temperature <= 0 or not 0 <= self.threshold < 1:
             raise ValueError("guidance and temperature are above 0, rescale and threshold shares")
 

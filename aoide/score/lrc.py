@@ -34,17 +34,17 @@ def read(data: bytes, where: str, part: str | int | None = None) -> Score:
             continue
         if found := _LINE.match(line):
             text = found[5]
-            timed = [[_seconds(m[1], m[2], m[3]), m[4].strip()] for m in _WORD.finditer(text)]
+            timed = [[seconds(m[1], m[2], m[3]), m[4].strip()] for m in _WORD.finditer(text)]
             plain = " ".join(re.sub(r"<[\d:.]+>", " ", text).split()) if timed else text.strip()
             for m in _STAMP.finditer(found[1]):
-                lines.append((_seconds(m[1], m[2], m[3]), plain, timed))
+                lines.append((seconds(m[1], m[2], m[3]), plain, timed))
         elif tag := _TAG.match(line):
             tags[tag[1].lower()] = tag[2].strip()
         else:
             raise UserError(f"{where}: line {number}: neither [mm:ss.xx] nor a tag: {line[:40]!r}")
     if not lines:
         raise UserError(f"{where}: no line with a time in it")
-    shift = _offset(tags.pop("offset", "0"), where)
+    shift = offset_seconds(tags.pop("offset", "0"), where)
     lines.sort(key=lambda line: line[0])
     starts = [max(0.0, round(start - shift, 3)) for start, _, _ in lines]
     ends = [*starts[1:], starts[-1] + _LAST]
@@ -56,11 +56,12 @@ def read(data: bytes, where: str, part: str | int | None = None) -> Score:
     return in_seconds(segments=tuple(segments), title=title, extra={"lrc": tags} if tags else {})
 
 
-def _seconds(minutes: str, seconds: str, part: str | None) -> float:
-    return int(minutes) * 60 + int(seconds) + (int(part) / 10 ** len(part) if part else 0)
+def seconds(minutes: str, rest: str, part: str | None) -> float:
+    """Of the parts of a time `mm:ss.xx`."""
+    return int(minutes) * 60 + int(rest) + (int(part) / 10 ** len(part) if part else 0)
 
 
-def _offset(text: str, where: str) -> float:
+def offset_seconds(text: str, where: str) -> float:
     """Seconds by which the lyrics come earlier."""
     try:
         return int(text) / 1000
@@ -77,8 +78,8 @@ def write(score: Score, where: str) -> bytes:
         raise UserError(f"{where}: the score has no lyrics to write")
     for segment in segments:
         timed = segment.extra.get("words")
-        text = " ".join(f"<{_stamp(at)}>{word}" for at, word in timed) if timed else segment.text
-        lines.append(f"[{_stamp(segment.start)}]{text}")
+        text = " ".join(f"<{stamp(at)}>{word}" for at, word in timed) if timed else segment.text
+        lines.append(f"[{stamp(segment.start)}]{text}")
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -102,8 +103,9 @@ def _phrases(score: Score) -> Sequence[Segment]:
     return found
 
 
-def _stamp(seconds: float) -> str:
-    thousandths = round(seconds * 1000)
+def stamp(time: float) -> str:
+    """`mm:ss.xx` of seconds, with a third digit where it is needed."""
+    thousandths = round(time * 1000)
     part = f"{thousandths % 1000:03d}"
     part = part[:2] if part.endswith("0") else part
     return f"{thousandths // 60000:02d}:{thousandths // 1000 % 60:02d}.{part}"

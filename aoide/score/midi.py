@@ -17,7 +17,7 @@ from aoide.config import UserError
 from aoide.score.formats import choose
 from aoide.score.score import HOLDS, NEXT, Meter, Note, Score, Tempo, top_notes
 
-_LYRIC, _TEXT, _NAME, _TEMPO, _METER, _END = 0x05, 0x01, 0x03, 0x51, 0x58, 0x2F
+_LYRIC, _TEXT, NAME, _TEMPO, _METER, _END = 0x05, 0x01, 0x03, 0x51, 0x58, 0x2F
 _DRUMS = 9
 _NEAR = 16  # a lyric belongs to a note within a 16th of a quarter
 
@@ -37,12 +37,12 @@ def read(data: bytes, where: str, part: str | int | None = None) -> Score:
     """Reads a MIDI file."""
     if data[:4] == b"RIFF":
         data = data[data.find(b"MThd") :]
-    kind, division, chunks = _chunks(data, where)
+    kind, division, bodies = chunks(data, where)
     if kind == 2:
         raise UserError(f"{where}: MIDI of format 2, songs side by side; save it as format 1")
     if division & 0x8000 or division == 0:
         raise UserError(f"{where}: its time is counted in film frames, not in beats; save it with ticks per quarter")
-    tracks = [_track(chunk, f"{where}: track {i}") for i, chunk in enumerate(chunks, 1)]
+    tracks = [_track(body, f"{where}: track {i}") for i, body in enumerate(bodies, 1)]
     voices = _voices(tracks)
     if not voices:
         raise UserError(f"{where}: no notes in it")
@@ -74,7 +74,8 @@ def read(data: bytes, where: str, part: str | int | None = None) -> Score:
 # ------------------------------------------------------------------------------------------------------------ bytes
 
 
-def _chunks(data: bytes, where: str) -> tuple[int, int, list[bytes]]:
+def chunks(data: bytes, where: str) -> tuple[int, int, list[bytes]]:
+    """The format, the ticks a quarter and the tracks of a file."""
     if len(data) < 14 or data[:4] != b"MThd":
         raise UserError(f"{where}: not a MIDI file, or cut off")
     size, kind, count, division = struct.unpack(">IHHH", data[4:14])
@@ -99,9 +100,11 @@ def _track(data: bytes, where: str) -> _Track:
     sounding: dict[tuple[int, int], list[int]] = defaultdict(list)
     tick = 0
     try:
-        for tick, status, body in _events(data, where):
+        for tick, status, body in events(data, where):
             if status == 0xFF:
                 _meta(track, tick, body[0], body[1:])
+                continue
+            if status & 0xF0 == 0xC0:
                 continue
             key = (status & 0x0F, body[0])
             if status & 0xF0 == 0x90 and body[1] > 0:
@@ -117,8 +120,8 @@ def _track(data: bytes, where: str) -> _Track:
     return track
 
 
-def _events(data: bytes, where: str) -> Iterator[tuple[int, int, bytes]]:
-    """(tick, status, data) of notes and meta events; status 0xFF is meta, whose first byte says of which kind."""
+def events(data: bytes, where: str) -> Iterator[tuple[int, int, bytes]]:
+    """(tick, status, data) of notes, programs and meta events; 0xFF is meta, whose first byte says of which kind."""
     at, tick, status = 0, 0, 0
     while at < len(data):
         step, at = _number(data, at, where)
@@ -147,7 +150,7 @@ def _events(data: bytes, where: str) -> Iterator[tuple[int, int, bytes]]:
             body = data[at : at + size]
             if len(body) < size or any(byte & 0x80 for byte in body):
                 raise UserError(f"{where}: damaged: a broken event at byte {at}")
-            if status & 0xF0 in (0x80, 0x90):
+            if status & 0xF0 in (0x80, 0x90, 0xC0):
                 yield tick, status, body
             at += size
 
@@ -163,7 +166,7 @@ def _number(data: bytes, at: int, where: str) -> tuple[int, int]:
 
 
 def _meta(track: _Track, tick: int, kind: int, body: bytes) -> None:
-    if kind == _NAME and not track.name:
+    if kind == NAME and not track.name:
         track.name = _decoded(body).strip()
     elif kind == _LYRIC:
         track.lyrics.append((tick, body))
@@ -173,6 +176,12 @@ def _meta(track: _Track, tick: int, kind: int, body: bytes) -> None:
         track.tempos.append((tick, 60e6 / beat))
     elif kind == _METER and len(body) >= 2 and body[0]:
         track.meters.append((tick, body[0], 2 ** min(body[1], 10)))
+
+
+def maps(bodies: list[bytes], where: str) -> tuple[tuple[Tempo, ...], tuple[Meter, ...]]:
+    """The tempos and the time signatures of the tracks of a file."""
+    tracks = [_track(body, f"{where}: track {i}") for i, body in enumerate(bodies, 1)]
+    return _tempos(tracks), _meters(tracks)
 
 
 def _decoded(text: bytes) -> str:
@@ -256,29 +265,35 @@ def write(score: Score, where: str) -> bytes:
     score = score.with_metre()
     if score.resolution > 0x7FFF:
         score = score.at_resolution(960)
-    conductor: list[tuple[int, int, bytes]] = [(0, 0, _meta_event(_NAME, score.title.encode()))] if score.title else []
-    for meter in score.meters:
-        power = meter.unit.bit_length() - 1
-        if 2**power != meter.unit or meter.beats > 255:
-            raise UserError(f"{where}: MIDI has no time signature {meter.beats}/{meter.unit}")
-        conductor.append((meter.tick, 1, _meta_event(_METER, bytes((meter.beats, power, 24, 8)))))
-    for tempo in score.tempos:
-        beat = min(round(60e6 / tempo.bpm), 0xFFFFFF)
-        conductor.append((tempo.tick, 2, _meta_event(_TEMPO, beat.to_bytes(3, "big"))))
-    voice: list[tuple[int, int, bytes]] = [(0, 0, _meta_event(_NAME, b"Voice"))]
+    voice: list[tuple[int, int, bytes]] = [(0, 0, meta_event(NAME, b"Voice"))]
     for note in score.notes:
         if not note.sung or note.pitch is None or note.length <= 0:
             continue
         lyric = note.lyric or ("-" if note.slur else "")
         if lyric:
-            voice.append((note.start, 2, _meta_event(_LYRIC, (lyric + "-" * note.hyphen).encode())))
+            voice.append((note.start, 2, meta_event(_LYRIC, (lyric + "-" * note.hyphen).encode())))
         voice.append((note.start, 3, bytes((0x90, note.pitch, 100))))
         voice.append((note.end, 1, bytes((0x80, note.pitch, 0))))
     head = struct.pack(">4sIHHH", b"MThd", 6, 1, 2, score.resolution)
-    return head + b"".join(_chunk(events) for events in (conductor, voice))
+    return head + b"".join(chunk(track) for track in (conductor(score, where), voice))
 
 
-def _chunk(events: list[tuple[int, int, bytes]]) -> bytes:
+def conductor(score: Score, where: str) -> list[tuple[int, int, bytes]]:
+    """The events of a track with title, tempos and time signatures: (tick, rank among those at one tick, bytes)."""
+    found: list[tuple[int, int, bytes]] = [(0, 0, meta_event(NAME, score.title.encode()))] if score.title else []
+    for meter in score.meters:
+        power = meter.unit.bit_length() - 1
+        if 2**power != meter.unit or meter.beats > 255:
+            raise UserError(f"{where}: MIDI has no time signature {meter.beats}/{meter.unit}")
+        found.append((meter.tick, 1, meta_event(_METER, bytes((meter.beats, power, 24, 8)))))
+    for tempo in score.tempos:
+        beat = min(round(60e6 / tempo.bpm), 0xFFFFFF)
+        found.append((tempo.tick, 2, meta_event(_TEMPO, beat.to_bytes(3, "big"))))
+    return found
+
+
+def chunk(events: list[tuple[int, int, bytes]]) -> bytes:
+    """A track of a file: events as of `conductor`, in any order."""
     body, now = bytearray(), 0
     for tick, _, event in sorted(events, key=lambda event: event[:2]):
         body += _variable(tick - now) + event
@@ -287,7 +302,8 @@ def _chunk(events: list[tuple[int, int, bytes]]) -> bytes:
     return struct.pack(">4sI", b"MTrk", len(body)) + bytes(body)
 
 
-def _meta_event(kind: int, body: bytes) -> bytes:
+def meta_event(kind: int, body: bytes) -> bytes:
+    """An event about the music, such as its NAME."""
     return bytes((0xFF, kind)) + _variable(len(body)) + body
 
 

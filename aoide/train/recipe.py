@@ -110,6 +110,7 @@ class Recipe:
         needs = self.module.needs(self.objective) if hasattr(self.module, "needs") else self.module.NEEDS
         if hasattr(self.module, "follows"):  # what depends on the model's settings: curves, languages
             needs = (*needs, *self.module.follows(self.model))
+        needs = (*needs, *(name for name in self._told() if name not in needs))
         offered = {
             "needs": needs,
             "mel": getattr(self.model, "mel", None),
@@ -117,6 +118,7 @@ class Recipe:
             "frame_rate": getattr(self.model, "frame_rate", None),
             "sample_rate": getattr(self.model, "sample_rate", None),
             **{name: getattr(self.model, name, None) for name in ("symbols", "speakers", "languages")},
+            **{name: getattr(self.model, name, None) for name in ("stem_mel", "stems", "lyric_rate", "style_dim")},
             "drawn": getattr(self.model, "drawn", ()),
             "gapless": getattr(self.module, "GAPLESS", False),
             "bands": _bands(self.model),
@@ -127,6 +129,11 @@ class Recipe:
             return data(self.data, **{name: offered[name] for name in asked})
         except UserError as error:
             raise UserError(f"{self.where}: {error}") from None
+
+    def _told(self) -> list[str]:
+        """Fields of data.networks that the model takes where they are given."""
+        takes = inspect.signature(self.module.Model.forward).parameters
+        return [name for name in getattr(self.data, "networks", ()) if name in takes]
 
 
 def read(path: str | Path, words: Iterable[str] = ()) -> Recipe:

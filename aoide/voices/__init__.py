@@ -5,6 +5,8 @@ NAME/singer.json     a singer (see `generate/singer.py`)
 NAME/vocoder.json    a vocoder (see `generate/vocoder.py`)
 NAME/codec.json      a codec (see `generate/codec.py`)
 NAME/converter.json  a converter of voices (see `generate/converter.py`)
+NAME/described.json  a model of described sounds (see `generate/described.py`)
+NAME/soundfont.json  a sound font (see `generate/soundfont.py`)
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ DEFAULT_SINGERS = {"en": "en-heart-song", "ja": "ja-f001-song"}  # by the langua
 DEFAULT_VOCODER = "universal-24k"
 DEFAULT_CODEC = "mel-24k"
 DEFAULT_CONVERTER = "convert-24k"
-KINDS = ("voice", "singer", "vocoder", "codec", "converter")
+DEFAULT_DESCRIBED = "sounds-24k"
+DEFAULT_FONT = "general-midi-24k"
+KINDS = ("voice", "singer", "vocoder", "codec", "converter", "described", "soundfont")
 
 
 def names(kind: str = "voice") -> list[str]:

@@ -1,32 +1,36 @@
-"""How well does the toy MaskGCT speak? Trains it as far as it is not trained, judges it, and prints one line of JSON.
+"""How well does a toy MaskGCT speak? Judges a folder that tools/make_toy_maskgct.py has made; one line of JSON.
 
-    python benchmarks/workers/zeroshot_toy.py recordings -o toy --whisper whisper-base ...
+    python benchmarks/workers/zeroshot_toy.py toy --whisper whisper-base [--say 3]
 
-The arguments are those of tools/make_toy_maskgct.py, which says what they are; of a folder that is complete only the
-judging is done anew. In the line: for sentences that were learned and for sentences held out, the word error rate in
-percent of the whole chain, of S2A on the recording's own semantic codes, of the acoustic codec alone and of the
-recordings, and by how much what was said is nearer to recordings of its own voice than to those of others.
+In the line: for sentences that were learned and for sentences held out, the word error rate in percent of the whole
+chain, of S2A on the recording's own semantic codes, of the acoustic codec alone and of the recordings, by how much what
+was said is nearer to recordings of its own voice than to those of others, and what was heard in each sentence.
 """
 
+import argparse
 import contextlib
 import json
 import sys
 from pathlib import Path
+
+import torch
+
+from aoide.external import content
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 import make_toy_maskgct as tool  # noqa: E402  (a neighbour of this folder)
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of a toy that is trained")
+    parser.add_argument("--whisper", required=True, metavar="DIR", help="Whisper base for CTranslate2")
+    parser.add_argument("--say", type=int, default=3, metavar="N", help="sentences of each voice, learned and held out")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
     with contextlib.redirect_stdout(sys.stderr):
-        status = tool.main(sys.argv[1:])
-    if status:
-        return status
-    folder = tool.parsed(sys.argv[1:]).output
-    result = json.loads((folder / tool.RESULT).read_text("utf-8"))
-    for kind in ("learned", "held_out"):
-        result[kind] = {key: value for key, value in result[kind].items() if key != "sentences"}
-    print(json.dumps(result))
+        tool.judge(args.folder, content.open("whisper", args.whisper), args.whisper, args.say)
+    print(json.dumps(json.loads((args.folder / tool.RESULT).read_text("utf-8"))))
     return 0
 
 

@@ -15,7 +15,8 @@ from aoide.generate import codec
 from aoide.generate.torch_codec import TorchCodec
 from aoide.models import find
 
-CODECS = [name for name in find.names() if name.startswith("codec/")]
+OF_CODEC = [name for name in find.names() if name.startswith("codec/")]
+CODECS = [name for name in OF_CODEC if hasattr(find.find(name).Model, "cardinality")]  # others have latents, no codes
 FRAMES = 70
 
 

@@ -6,11 +6,12 @@ import io
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
 from aoide.config import UserError
-from aoide.data.corpora import named, opensfx
+from aoide.data.corpora import _phrases, general_midi, named, opensfx, sonic_pi
 from tests.data.conftest import beep, heard, put, voice
 
 
@@ -107,7 +108,8 @@ def test_opensfx(tmp_path: Path) -> None:
     path.write_bytes(whole)
     clips, refused = heard("opensfx", tmp_path / "in", output=tmp_path / "out")
     assert {name: clip.text for name, clip in clips.items()} == {"000": "Horse", "001": "Unnamed"}
-    assert clips["000"].more == {"description": '"Horse". By "Wuzzy". License: CC0'}
+    assert clips["000"].more["description"] == '"Horse". By "Wuzzy". License: CC0'
+    assert clips["000"].more["captions"] == ["a horse neighs", "a horse"] and "captions" not in clips["001"].more
     assert clips["000"].audio == tmp_path / "out" / "audio" / "000.wav" and list(refused) == ["002"]
     before = clips["000"].audio.stat().st_mtime_ns
     assert heard("opensfx", tmp_path / "in", output=tmp_path / "out")[0] == clips
@@ -115,3 +117,61 @@ def test_opensfx(tmp_path: Path) -> None:
     path.write_bytes(b"\xff")
     with pytest.raises(UserError, match="not a sound set"):
         list(opensfx.clips(tmp_path / "in", output=tmp_path / "out"))
+
+
+def test_sonic_pi(tmp_path: Path) -> None:
+    for name in ("bd_haus.flac", "drum_tom_lo_hard.flac", "loop_tabla.flac", "hat_gem.wav", "bass_thick_c.flac"):
+        beep(tmp_path / "package" / "samples" / name)
+    beep(tmp_path / "package" / "samples" / "bd_haus.wav")
+    beep(tmp_path / "package" / "other.wav")
+    clips, refused = heard("sonic_pi", tmp_path)
+    assert {name: clip.text for name, clip in clips.items()} == {
+        "bass_thick_c": "a thick bass note",
+        "bd_haus": "a bass drum",
+        "drum_tom_lo_hard": "a hard stroke on a low tom",
+        "hat_gem": "a hi-hat",
+        "loop_tabla": "a tabla loop",
+    }
+    assert not refused and all(clip.caption for clip in clips.values())
+    with pytest.raises(UserError, match="npm pack"):
+        list(sonic_pi.clips(tmp_path / "nothing"))
+
+
+def test_general_midi(tmp_path: Path) -> None:
+    said: list[str] = []
+    general_midi.make(tmp_path, said.append, clips=6)
+    general_midi.make(tmp_path, said.append, clips=2, unseen=True)
+    general_midi.make(tmp_path, said.append, clips=6)
+    assert len(said) == 2, "what is there is not made again"
+    (tmp_path / "clips" / "clip-000004.json").write_text("{}")
+    clips, refused = heard("general_midi", tmp_path, clips=7)
+    assert list(clips) == [f"clip-{n:06}" for n in (0, 1, 2, 3, 5)] and list(refused) == ["clip-000004", "clip-000006"]
+    for clip in clips.values():
+        assert clip.caption and len(clip.more["captions"]) == general_midi.CAPTIONS
+        assert clip.seconds == pytest.approx(_phrases.SECONDS) and clip.sample_rate == 24_000
+    unseen, _ = heard("general_midi", tmp_path, clips=2, unseen=True)
+    assert not set(unseen) & set(clips)
+
+
+def test_captions_say_what_is_played() -> None:
+    random = np.random.default_rng(1)
+    for unseen in (False, True):
+        for _ in range(300):
+            spec = _phrases.draw(random, unseen)
+            notes = _phrases.notes(spec, random)
+            text = _phrases.caption(spec, random, notes[0].pitch)
+            assert spec.unseen == unseen and notes[0].start == 0
+            assert max(note.start for note in notes) < _phrases.SECONDS - 0.05
+            if spec.kind == "drums":
+                assert spec.groove in text
+                continue
+            assert any(name in text for name in _phrases.INSTRUMENTS[spec.program].names), text
+            assert any(word in text for word in _phrases.WORDS[spec.register]), text
+            keys = [note.pitch for note in notes]
+            if spec.direction and spec.kind == "scale" and len(keys) > 1:
+                assert (keys[-1] > keys[0]) == (spec.direction == "rising")
+                assert any(word in text for word in _phrases.WORDS[spec.direction])
+            low, high = _phrases.BORDERS
+            middle = float(np.median(keys)) if spec.kind != "chord" else keys[0]
+            where = "low" if middle < low else "high" if middle > high else "middle"
+            assert where == spec.register, (spec, keys)

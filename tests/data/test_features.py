@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,76 @@ def test_several_networks_side_by_side_on_the_frames_of_the_model(tmp_path: Path
     count = len(ears)
     next(source.batches(0))
     assert (len(ears) == count) == (mode == "cache")
+
+
+class SemanticCodec(torch.nn.Module):
+    """A codec of features, one code a frame; `wide` codes sound."""
+
+    def __init__(self, hears_sound: bool = False) -> None:
+        super().__init__()
+        self.sample_rate, self.hop, self.frame_rate = 16_000, 320, 50.0
+        self.config = SimpleNamespace() if hears_sound else SimpleNamespace(feature_dim=3)
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        rows = x if x.ndim == 3 else x.unflatten(1, (-1, 320))
+        return (100 * rows.mean(2, keepdim=True)).abs().long()
+
+
+def test_a_codec_of_features_hears_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = prepare(tmp_path / "x", 3)
+    opened: list[dict[str, Any]] = []
+
+    def content(name: str, *given: Any) -> Ear:
+        opened.append({"name": name, "statistics": given[3]})
+        return Ear(3)
+
+    codec = SemanticCodec()
+    door = {"aoide.external.content": SimpleNamespace(open=content), "aoide": SimpleNamespace(load=lambda *_: codec)}
+    real = networks.require
+    monkeypatch.setattr(networks, "require", lambda name, extra: door.get(name) or real(name, extra))
+    networks._open.cache_clear()
+    ears = Network(name="w2v_bert", statistics="stats.pt")
+    semantic = Network(name="codec/maskgct_semantic", source="x", of=ears)
+    twice = replace(semantic, repeat=2)
+    mel = replace(MEL, hop=320, win=640, n_fft=640)
+    config = settings(folder, networks={"semantic_codes": (semantic,)})
+    batch = next(SpeechData(config, ("semantic_codes",), mel=mel).batches(0))
+    assert batch["semantic_codes"].shape == (*batch["frame_mask"].shape, 1)
+    assert batch["semantic_codes"].dtype == torch.int64 and bool((batch["semantic_codes"] > 0).any())
+    assert opened == [{"name": "w2v_bert", "statistics": "stats.pt"}]
+    doubled = settings(folder, networks={"codes": (twice,)})
+    codes = next(SpeechData(doubled, ("codes",), mel=replace(MEL, hop=160)).batches(0))["codes"]
+    assert torch.equal(codes[:, 0:20:2], codes[:, 1:21:2])
+    with pytest.raises(UserError, match="100 frames of codes a second, the model 50"):
+        next(SpeechData(doubled, ("codes",), mel=mel).batches(0))
+    for network, wrong, message in (
+        (replace(semantic, of=None), SemanticCodec(), "codes features: say with `of` which network makes them"),
+        (replace(semantic, source="y"), SemanticCodec(hears_sound=True), "hears sound: leave out `of`"),
+        (replace(semantic, of=Network(name="encodec")), SemanticCodec(), "encodec gives no features; hubert"),
+    ):
+        codec = wrong
+        with pytest.raises(UserError, match=message):
+            networks._open(network, "cpu")
+    networks._open.cache_clear()
+
+
+def test_older_entries_keep_their_names(tmp_path: Path) -> None:
+    """Settings that came later stand in the key of an entry only where they are used."""
+
+    def key(network: Network) -> dict[str, Any]:
+        nets = (("codes", (network,)),)
+        return features.find("codes", Settings(clock=Clock(sample_rate=RATE, hop=160), networks=nets)).key["networks"][
+            0
+        ]
+
+    assert key(Network(name="encodec")).keys() == {
+        *("name", "source", "layer", "projected"),
+        "statistics",
+        "pool",
+        "weights",
+    }
+    assert key(Network(name="encodec", repeat=2))["repeat"] == 2
+    assert key(Network(name="codec/x", of=Network(name="hubert")))["of"]["name"] == "hubert"
 
 
 def test_what_does_not_go_together_is_said(tmp_path: Path, ears: list[int]) -> None:

@@ -67,10 +67,18 @@ def test_a_pair_is_of_one_speaker(folder: Path) -> None:
 
 
 def test_pace_changes_both(folder: Path) -> None:
-    batch = next(open_data(folder, pace=2.0).batches(0))
+    batch = max(islice(open_data(folder, pace=2.0).batches(0), 3), key=lambda batch: len(batch["ids"]))
     sums = torch.stack([batch["durations"][i, :n].sum() for i, n in enumerate(batch["prompt_tokens"].tolist())])
     torch.testing.assert_close(sums, batch["prompt_seconds"])
     assert len({round(float(s / n), 3) for s, n in zip(sums, batch["prompt_tokens"], strict=True)}) == 4
+
+
+def test_pairs_of_a_batch_are_about_as_long(folder: Path) -> None:
+    data = open_data(folder, batch_pairs=2)
+    width = [
+        int(batch["token_mask"].sum(1).max() - batch["token_mask"].sum(1).min()) for batch in islice(data.batches(1), 5)
+    ]
+    assert max(width) <= 4, "as drawn, pairs differ by up to 12 tokens"
 
 
 def test_the_same_seed_and_place_give_the_same(folder: Path) -> None:

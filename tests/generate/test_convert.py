@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,12 @@ import numpy as np
 import pytest
 
 from aoide import voices
+from aoide.audio import io
 from aoide.audio.sound import Sound
 from aoide.config import UserError
 from aoide.generate import convert, converter
-from aoide.generate.convert import Heard, Source, cuts, joined, semitones, survey
-from aoide.generate.converter import Converter, Target, as_loud
+from aoide.generate.convert import Heard, Source, cuts, findings, flat, joined, semitones, survey
+from aoide.generate.converter import KNEE, Converter, Target, as_loud, limited
 from aoide.generate.packed import sum_of, write
 
 RATE, HOP = 24_000, 256
@@ -127,6 +130,48 @@ def test_transposition() -> None:
         semitones(math.nan, "svc", 200.0, 230.0)
 
 
+def test_flat_tops_are_places_where_it_was_cut_off() -> None:
+    wave = np.sin(2 * np.pi * 220 * np.arange(44_100) / 44_100)
+    whole = np.rint(32767 * wave) / 32768
+    assert flat(np.float32(whole)) == 0, "full scale alone is no fault"
+    assert flat(np.float32((1.3 * whole).clip(-1, 32767 / 32768))) == pytest.approx(440, abs=2)
+    stereo = np.stack([0.5 * whole, (1.3 * whole).clip(-1, 1)], axis=1)
+    assert flat(np.float32(stereo)) == pytest.approx(440, abs=2)
+    assert flat(np.ones(2, np.float32)) == 0 and flat(np.ones(50, np.float32)) == 1
+
+
+def test_what_is_odd_is_told_in_a_line() -> None:
+    def told(sound: np.ndarray, f0: float) -> list[str]:
+        heard = Heard((0,), np.full(20, f0), np.full(20, np.abs(sound).max()), HOP)
+        return list(findings(Source.of(Sound(sound, RATE)), heard))
+
+    assert told(tone(0.3), 220.0) == []
+    assert len(told((9 * tone(0.3)).clip(-1, 1), 220.0)) == 1 and "cut off" in told(9 * tone(0.3), 220.0)[0]
+    assert "silent" in told(np.zeros(RATE, np.float32), 0.0)[0] and "no pitch" in told(tone(0.3), 0.0)[0]
+
+
+def test_an_hour_of_stereo_takes_no_more_memory_than_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """44.1 kHz, two channels, on disk; the peak of what numpy holds, for one minute and for four."""
+    starts = tuple(range(0, 240 * RATE, 20 * RATE // HOP * HOP))
+    monkeypatch.setattr(convert, "cuts", lambda *_: starts)
+    monkeypatch.setattr(convert.pitch, "track", lambda samples, rate, hop, *_: np.full(len(samples) // hop, 220.0))
+    block, peaks = np.stack([tone(10.0, rate=44_100)] * 2, axis=1), []
+    for minutes in (1, 4):
+        path = tmp_path / f"{minutes}.wav"
+        with io.open_writer(path, 44_100, channels=2) as writer:
+            for _ in range(6 * minutes):
+                writer.write(block)
+        source = Source.file(path)
+        tracemalloc.start()
+        heard = survey(source, RATE, HOP)
+        assert not list(findings(source, heard)) and len(heard.starts) == 3 * minutes
+        samples = sum(len(x) for x in joined(source, heard.starts, RATE, HOP, lambda part, first: part))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert samples == 60 * minutes * RATE
+    assert peaks[1] < 1.1 * peaks[0] + 2**20
+
+
 def test_nan_is_refused() -> None:
     pytest.importorskip("pyworld")
     with pytest.raises(UserError, match="NaN"):
@@ -189,6 +234,23 @@ def test_f0_goes_to_the_singer_and_unvoiced_stays(made: Converter) -> None:
         assert not f0[-60:].any()
     made.convert(sound, "high", f0="dio", transpose=-5)
     assert np.median(made._mel.f0[made._mel.f0 > 0]) == pytest.approx(220 * 2 ** (-5 / 12), rel=0.01)
+
+
+def test_who_speaks_lower_than_she_sings_is_brought_to_what_is_nearer(made: Converter) -> None:
+    of = {"both": Target(f0=190.0, level=-3.0, sung=280.0), "one": Target(f0=400.0, level=-3.0)}
+    made.description = dataclasses.replace(made.description, singers=of)
+    first, last = np.array([1.0, 0.0]), np.array([0.5, 0.5])
+    assert made.height(first, "svc", 210.0) == pytest.approx(190) == made.height(first, "vc", 400.0)
+    assert made.height(first, "svc", 400.0) == pytest.approx(280)
+    assert made.height(first, "svc", None) == pytest.approx(190)
+    assert made.height(last, "svc", 500.0) == pytest.approx(math.sqrt(280 * 400))
+
+
+def test_peaks_are_bent_not_cut() -> None:
+    wave = np.linspace(-3, 3, 601, dtype=np.float32)
+    bent = limited(wave)
+    assert np.abs(bent).max() <= 1 and np.all(np.diff(bent) >= 0) and np.array_equal(bent[250:351], wave[250:351])
+    assert KNEE < limited(np.float32([1.1]))[0] < 1
 
 
 def test_silence_stays_silence_and_loudness_follows(made: Converter) -> None:

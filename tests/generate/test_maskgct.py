@@ -63,6 +63,17 @@ def test_the_pace_is_that_of_the_recording(speaker: MaskGCT) -> None:
     assert len(speaker.say("thirty two phonemes are in this.", PROMPT, seconds=2, **says).samples) == 100 * 12
 
 
+def test_what_changes_little_is_computed_less_often_where_asked(speaker: MaskGCT) -> None:
+    parts = (speaker._t2s, speaker._s2a, speaker._semantic, speaker._acoustic, Heard(), Words())
+    places: list[int] = []
+    hook = speaker._t2s.llama.register_forward_pre_hook(lambda _, args: places.append(args[0].shape[1]))
+    says = {"prompt_text": "twenty phonemes here", "steps": 6}
+    sounds = [MaskGCT(*parts, keep=keep).say("thirty two phonemes are in this.", PROMPT, **says) for keep in (1, 6)]
+    hook.remove()
+    assert len(sounds[0].samples) == len(sounds[1].samples)
+    assert len(places) == 6 + 7 and sum(places[6:]) < 0.7 * sum(places[:6]), "one pass of all, one without, five more"
+
+
 def test_long_text_is_said_in_parts(speaker: MaskGCT) -> None:
     text = "this is a sentence that has fifty letters, or nearly. " * 4
     sound = speaker.say(text, PROMPT, prompt_text="twenty phonemes here", steps=1)

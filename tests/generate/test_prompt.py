@@ -68,6 +68,33 @@ def test_a_text_that_does_not_fit() -> None:
     assert prompt.sounds("həlˈO, wˈɜɹld.") == 9
 
 
+def test_music_is_remarked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detector of silero-vad, which knows speech, hears little of it."""
+    monkeypatch.setattr(prompt.importlib.util, "find_spec", lambda name: True)
+    heard = talk(2.0)
+    monkeypatch.setattr(vad, "speech", lambda sound: [(0, len(sound.samples) // 10)])
+    assert (
+        "hardly any speech is heard in it (10%); is it music, or noise?"
+        in prompt.prepare(heard, "x.wav", most=10)[1][0]
+    )
+    monkeypatch.setattr(vad, "speech", lambda sound: [(0, len(sound.samples))])
+    assert prompt.prepare(heard, "x.wav", most=10)[1] == []
+
+
+def test_languages_of_latin_letters() -> None:
+    told = {
+        "Guten Tag, wie geht es Ihnen?": "de",
+        "Schöne Grüße!": "de",
+        "Ich habe heute einen Brief bekommen.": "de",
+        "Bonjour, comment allez-vous ?": "fr",
+        "Les enfants jouent dans le jardin.": "fr",
+        "The man was in the house of Mr. Müller.": "en",
+        "Café culture is what they have in Paris.": "en",
+        "Stop.": "en",
+    }
+    assert {text: prompt.language_of(text) for text in told} == told
+
+
 def test_languages_by_script() -> None:
     told = {
         "Hello": "en",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -126,6 +129,18 @@ def test_what_cannot_be_said(sound: Sound) -> None:
     assert Cloning(Own(), sound, "").say(SAID).seconds == 1.0
     with pytest.raises(UserError, match="keeps its own pace"):
         Cloning(Own(), sound, "").say(SAID, seconds=2.0)
+    with pytest.raises(UserError, match="German has no letters 'да'"):
+        Cloning(Counter(), sound, SAID, language="de").say("Das ist да.")
+    assert Cloning(Own(), sound, "", language="de").say("Das ist да.").seconds == 1.0
+
+
+def test_languages_that_are_read_here(sound: Sound) -> None:
+    for text in ("Guten Tag, wie geht es Ihnen heute?", "Bonjour, comment allez-vous ?", "안녕하세요, 반갑습니다."):
+        counter = Counter()
+        like = Cloning(counter, sound, text)
+        assert like.seconds(f"{text} {text}") == pytest.approx(2 * like.prompt.seconds, rel=0.05)
+        like.say(text)
+        assert counter.asked[0]["language"] == prompts.language_of(text) != "en"
 
 
 def test_a_long_recording_with_a_text_of_all_of_it_is_refused(sound: Sound) -> None:
@@ -145,7 +160,7 @@ def test_weights_that_are_missing_are_named(tmp_path: Path) -> None:
     (tmp_path / "t2s_model").mkdir()
     with pytest.raises(UserError) as caught:
         zeroshot.open_speaker("tts/maskgct", str(tmp_path), aoide.load)
-    for part in ("s2a_model/s2a_model_1layer", "semantic_codec", zeroshot.STATISTICS, zeroshot.TABLE, "Amphion"):
+    for part in ("s2a_model/s2a_model_1layer", "semantic_codec", zeroshot.STATISTICS, zeroshot.CONFIG, "Amphion"):
         assert part in str(caught.value)
     assert "t2s_model," not in str(caught.value)
 
@@ -290,6 +305,90 @@ def test_what_is_not_said_is_heard(here: Path, monkeypatch: pytest.MonkeyPatch, 
     assert capsys.readouterr().err == f"aoide: prompt.wav says: {SAID}\n"
 
 
+class Terminal(io.StringIO):
+    """Somebody who answers."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_consent_is_asked_once_a_recording(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(here / "state"))
+
+    def say(answer: str, prompt: str = "prompt.wav") -> tuple[int, bool, str]:
+        err = Terminal()
+        monkeypatch.setattr(sys, "stdin", Terminal(answer))
+        monkeypatch.setattr(sys, "stderr", err)
+        code = cli.main(["say", SAID, "--like", prompt, *LIKE[2:], "-o", "x.wav"])
+        return code, "Did they agree" in err.getvalue(), err.getvalue()
+
+    assert say("n\n")[:2] == (2, True) and not (here / "x.wav").exists()
+    assert say("y\n")[:2] == (0, True)
+    assert say("")[:2] == (0, False)
+    shutil.copy("prompt.wav", "copy.wav")
+    assert say("", "copy.wav")[:2] == (0, False)
+    kept = json.loads((here / "state" / "aoide" / "consent.json").read_text())["recordings"]
+    assert [entry["name"] for entry in kept.values()] == ["prompt.wav"]
+    Sound(Sound.load("prompt.wav").samples * 0.9, RATE).save("other.wav")
+    assert say("", "other.wav")[:2] == (2, True)
+    (here / "state" / "aoide" / "consent.json").write_text("[]")
+    assert say("y\n")[:2] == (0, True)
+    monkeypatch.setenv("XDG_STATE_HOME", "/dev/null/nowhere")
+    code, asked, err = say("y\n")
+    assert (code, asked) == (0, True) and "cannot be remembered" in err
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("silent", "prompt.wav: is silent; a voice is taken from some seconds of clear speech"),
+        ("short", "prompt.wav: 0.5 s of sound are too short to take a voice from"),
+        ("other words", "prompt.wav: its text has 170 sounds in 2.0 s, which nobody says"),
+        ("mixed", "the text mixes languages (ru and en, by its letters)"),
+        ("no time", "0.1 s cannot hold the text"),
+        ("long, with its text", "are too long to be used with a text of all of it"),
+    ],
+)
+def test_bad_input_is_told(here: Path, capsys: Any, sound: Sound, kind: str, message: str) -> None:
+    text, more, like = SAID, (), LIKE
+    if kind == "silent":
+        Sound(np.zeros(2 * RATE, np.float32), RATE).save("prompt.wav")
+    elif kind == "short":
+        Sound(sound.samples[RATE : RATE + RATE // 2], RATE).save("prompt.wav")
+    elif kind == "other words":
+        like = (*LIKE[:3], f"{SAID} " * 10, *LIKE[4:])
+    elif kind == "mixed":
+        text = "Привет, hello"
+    elif kind == "no time":
+        more = ("--seconds", "0.1")
+    else:
+        Sound(np.tile(sound.samples, 10), RATE).save("prompt.wav")
+        like = (*LIKE[:3], f"{SAID} " * 8, *LIKE[4:])
+    assert cli.main(["say", text, *like, *more, "--i-have-consent", "-o", "x.wav"]) == 2
+    err = capsys.readouterr().err
+    assert message in err and err.count("\n") == 1 and not (here / "x.wav").exists()
+
+
+def test_odd_input_is_remarked(here: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, sound: Sound) -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32)
+    Sound(noise, RATE).save("prompt.wav")
+    assert cli.main(["say", SAID, *LIKE, "--i-have-consent", "-o", "x.wav"]) == 0
+    assert "prompt.wav: is noisy; what is said in its voice will be, too" in capsys.readouterr().err
+    Sound(np.tile(sound.samples, 10), RATE).save("prompt.wav")
+    monkeypatch.setattr("aoide.commands._like._heard", lambda sound, options: f"{SAID} " * 6)
+    words = ["say", SAID, "--like", "prompt.wav", "--weights", "x", "--i-have-consent", "-o", "x.wav"]
+    assert cli.main(words) == 0
+    assert "of its 20.0 s the first" in capsys.readouterr().err
+
+
+def test_a_script_says_it_each_time(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(here / "state"))
+    assert cli.main(["say", SAID, *LIKE, "--i-have-consent", "-o", "x.wav"]) == 0
+    assert not (here / "state").exists()
+    assert cli.main(["say", SAID, *LIKE, "-o", "y.wav"]) == 2
+    assert "--i-have-consent" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -309,10 +408,15 @@ def test_mistakes_are_one_line(here: Path, capsys: Any, words: tuple[str, ...], 
     assert message in err and err.count("\n") == 1 and not (here / "x.wav").exists()
 
 
-def test_the_published_words_are_english(tmp_path: Path) -> None:
+def test_the_published_words_are_symbols_of_the_table(tmp_path: Path) -> None:
     path = tmp_path / "vocab.json"
-    path.write_text(json.dumps({"vocab": {symbol: n for n, symbol in enumerate(("h", "ə", "l", "oʊ", "."))}}))
+    path.write_text(json.dumps({"vocab": {symbol: n for n, symbol in enumerate(("h", "ə", "l", "oʊ", ".", "_", "f"))}}))
     words = zeroshot.PublishedWords(path)
-    assert words.encode(words.sentences("Hello.", "en")[0]).tolist() == [0, 1, 2, 3, 4]
-    with pytest.raises(UserError, match="English alone"):
-        words.sentences("Hallo.", "de")
+    [hello] = words.sentences("Hello.", "en")
+    assert len(hello) == 5 and words.encode(hello).tolist() == [0, 1, 2, 3, 4]
+    assert words.encode(f"{hello} {hello[:2]} {hello}").tolist() == [0, 1, 2, 3, 4, 0, 1, 5, 0, 1, 2, 3, 4]
+    published = zeroshot.PublishedWords()
+    for text, language in (("안녕하세요.", "ko"), ("Guten Tag.", "de"), ("Bonjour.", "fr")):
+        assert len(published.encode(published.sentences(text, language)[0])) >= 6
+    with pytest.raises(UserError, match="not of 'ru'"):
+        published.sentences("Привет.", "ru")

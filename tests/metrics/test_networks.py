@@ -11,6 +11,7 @@ import pytest
 
 from aoide import metrics
 from aoide.config import MissingExtra, UserError
+from aoide.data.captioned import Text, open_text
 from aoide.external import spectra, weights, wespeaker
 from aoide.metrics import embeddings
 from aoide.metrics.analysis import Analysis
@@ -368,6 +369,8 @@ def test_clap_hears_a_long_sound_piece_by_piece(tmp_path: Path) -> None:
     assert clap.embed(np.random.default_rng(0).standard_normal(25 * clap.rate).astype(np.float32)).shape == (3, 16)
     sounds = embeddings.embed_set([signals.generated(n) for n in ("identical", "octave_up")], clap, RATE)
     assert -1 <= metrics.clap_score(clap.embed_text(["a tone", "a high tone"]), sounds) <= 1
+    rows, mask = open_text(Text(name="clap", source=str(tmp_path)))(["a tone", "a high tone"])
+    assert rows.shape == (2, 1, 16) and mask.all(), "a caption is one row for a model that reads text"
 
 
 # -------------------------------------------------------------------------------------------------------------- weights

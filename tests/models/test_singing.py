@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from aoide.config import UserError
 from aoide.models.svs import diffsinger, diffsinger_variance
 from aoide.nn import denoise
 from aoide.nn.denoise import Denoiser
@@ -64,3 +66,26 @@ def test_without_notes_the_pitch_that_stays_belongs_to_the_line() -> None:
     assert torch.equal(told["curves"][..., 0][drawn], batch["curves"][..., 0][drawn])
     whole = told["base_pitch"] + told["curves"][..., 0]
     assert torch.allclose(whole, batch["base_pitch"] + batch["curves"][..., 0])
+
+
+@pytest.mark.parametrize("method", ["flow", "diffusion"])
+def test_a_later_start_leaves_steps_out_and_stays_nearer_to_the_first_mel(method: Any) -> None:
+    torch.manual_seed(0)
+    process = replace(diffsinger.TOY.process, steps=100)
+    config = replace(diffsinger.TOY, method=method, process=process, curves=(), start=0.4, depth=60)
+    model = diffsinger.Model(config).eval()
+    given = {name: value for name, value in diffsinger.example(config).items() if name != "mel"}
+    given = _asked_by(model.sing, given)
+    noise = torch.randn(*given["f0"].shape, config.mel.n_mels, generator=torch.Generator().manual_seed(1))
+    sung = [model.sing(**given, noise=noise, steps=4, start=start) for start in (None, 0.7, 0.9)]
+    first = model.denormalise(model._first(model.condition(**_asked_by(model.condition, given)), given["frame_mask"]))
+    apart = [float((mel - first)[given["frame_mask"]].detach().abs().mean()) for mel in sung]
+    assert apart[0] > apart[1] > apart[2]
+    with pytest.raises(UserError, match="go on from"):
+        model.sing(**given, noise=noise, start=0.1)
+    with pytest.raises(UserError, match="no first mel"):
+        diffsinger.later(replace(config, first=None), 0.5)
+
+
+def _asked_by(method: Any, given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name in inspect.signature(method).parameters}

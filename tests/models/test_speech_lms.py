@@ -12,6 +12,8 @@ from aoide.config import UserError
 from aoide.models.codec import coco
 from aoide.models.tts import cosyvoice2, cosyvoice2_flow, llasa
 from aoide.models.vc import noro, vevo, vevo_ar
+from aoide.nn import distance
+from aoide.nn.distance import DistanceAttention
 from aoide.nn.rotary import Stretch
 from aoide.nn.token_lm import Sampling
 
@@ -270,11 +272,11 @@ def test_a_chunk_sounds_before_the_next_is_known() -> None:
 def test_attention_knows_how_far_frames_are_apart() -> None:
     """Against the definition (Transformer-XL, equation 5), frame by frame."""
     torch.manual_seed(0)
-    layer = cosyvoice2_flow.DistanceAttention(8, 2)
+    layer = DistanceAttention(8, 2)
     x = torch.randn(1, 5, 8)
     queries, keys, values = layer.project(x)[0].unflatten(-1, (3, 2, 4)).unbind(1)
     apart = torch.arange(-4, 5)
-    terms = layer.distance(cosyvoice2_flow._sinusoids(apart, 8)).unflatten(-1, (2, 4))
+    terms = layer.distance(distance._sinusoids(apart, 8)).unflatten(-1, (2, 4))
     found = torch.zeros(5, 2, 4)
     for head in range(2):
         for i in range(5):

@@ -262,3 +262,40 @@ def test_samplers_of_continuous_time_find_the_sound(sampler: str) -> None:
     for wrong in (lambda: process.every(0), lambda: diffusion.probability_flow(call, noise, process, 0)):
         with pytest.raises(UserError, match="1 step or more, got 0"):
             wrong()
+
+
+def test_the_schedule_of_latent_diffusion_is_a_line_of_roots() -> None:
+    """Rombach et al. 2022: sqrt(beta) grows evenly; and a walk may begin one step later, as PNDM's does there."""
+    process = Process(schedule="scaled_linear", first=0.00085, last=0.012)
+    betas = 1 - torch.cat([process.alphas()[:1], process.alphas()[1:] / process.alphas()[:-1]])
+    roots = betas.sqrt()
+    torch.testing.assert_close(roots.diff(), torch.full((999,), (0.012**0.5 - 0.00085**0.5) / 999, dtype=torch.float64))
+    walk = process.every(4, leave_first=True, offset=1)
+    assert walk.steps == (1, 251, 501, 751) and walk.end == float(process.alphas()[0])
+    assert process.every(1000, offset=1).steps[-1] == 999, "no step beyond the last"
+
+
+@pytest.mark.parametrize("predicts", ["epsilon", "v", "x0"])
+def test_min_snr_weighs_as_its_paper_says(predicts: str) -> None:
+    """Whatever is predicted, the loss is that of x_0 times min(SNR, gamma)."""
+    process = Process(steps=100, predicts=predicts)  # type: ignore[arg-type]
+    generator = torch.Generator().manual_seed(0)
+    x0, noise, answer = (torch.randn(3, 5, 2, generator=generator) for _ in range(3))
+    step = torch.tensor([2, 50, 99])
+
+    class Model(nn.Module):
+        config = SimpleNamespace(process=process)
+
+        def forward(self, noisy: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+            return answer
+
+    model = Model()
+    module = SimpleNamespace(Model=Model, LOSSES={}, __name__="toy")
+    judge = diffusion.Objective(diffusion.Config(target="x", min_snr=5.0), module, model)  # type: ignore[arg-type]
+    got = judge.losses({"x": x0}, step, noise)["diffusion"]
+    want = []
+    for i, alpha in enumerate(process.alpha(step).tolist()):
+        noisy = alpha**0.5 * x0[i] + (1 - alpha) ** 0.5 * noise[i]
+        seen = process.clean(noisy, answer[i], alpha)
+        want.append(min(alpha / (1 - alpha), 5.0) * (seen - x0[i]).square().mean())
+    torch.testing.assert_close(got, torch.stack(want).mean(), rtol=1e-3, atol=1e-5)

@@ -139,6 +139,52 @@ def test_weights_of_the_times() -> None:
     torch.testing.assert_close(objective.losses(batch, time, noise)["flow"], want)
 
 
+def test_emphasis_on_the_noise_judges_the_sound_itself() -> None:
+    """(1 - t)^2 times the velocity's error is the error of the sound that it points at."""
+    objective = flow.Objective(flow.Config(emphasis="noise"), MODULE, _Half())
+    sound, noise, time = torch.randn(2, 5, 3), torch.randn(2, 5, 3), torch.tensor([0.2, 0.9])
+    noisy = flow.blend(sound, noise, time)
+    guessed = noisy + (1 - time[:, None, None]) * 0.5 * noisy
+    want = (guessed - sound).square().mean()
+    torch.testing.assert_close(objective.losses({"mel": sound}, time, noise)["flow"], want)
+
+
+def test_a_shift_moves_times_to_the_noise() -> None:
+    seen: list[Tensor] = []
+
+    class Seeing(_Half):
+        def forward(self, noisy: Tensor, time: Tensor) -> Tensor:
+            seen.append(time)
+            return super().forward(noisy, time)
+
+    module = cast(ModuleType, SimpleNamespace(__name__="seeing", Model=Seeing, LOSSES={}))
+    batch = {"mel": torch.randn(400, 2, 3)}
+    for shift in (1.0, 3.0):
+        objective = flow.Objective(flow.Config(times="logit_normal", shift=shift), module, Seeing())
+        objective.validate(batch, generator())
+    left = 1 - seen[0]
+    torch.testing.assert_close(1 - seen[1], 3 * left / (1 + 2 * left))
+    assert seen[0].median() > 0.45 and seen[1].median() < 0.35
+    with pytest.raises(ValueError, match="shift is above 0"):
+        flow.Config(shift=0)
+
+
+def test_ping_pong_ends_at_the_sound_and_draws_from_the_generator() -> None:
+    sound = torch.randn(2, 5, 3)
+
+    def velocity(x: Tensor, time: Tensor) -> Tensor:
+        return (sound - x) / (1 - time[:, None, None])
+
+    ends = [
+        flow.ping_pong(velocity, torch.randn(2, 5, 3), flow.shifted_times(4, 3.0)[:last], generator(seed))
+        for last, seed in ((5, 0), (4, 0), (4, 0), (4, 1))
+    ]
+    torch.testing.assert_close(ends[0], sound)
+    assert torch.equal(ends[1], ends[2]) and not torch.equal(ends[1], ends[3])
+    with pytest.raises(UserError, match="1 step or more"):
+        flow.shifted_times(0, 3.0)
+
+
 def test_the_space_of_the_model_and_its_own_losses() -> None:
     class Pair(_Half):
         def forward(self, noisy: Tensor, time: Tensor) -> Any:

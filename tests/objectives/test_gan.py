@@ -285,3 +285,21 @@ def test_a_piece_is_compared_with_what_was_recorded_there() -> None:
     objective._reconstruction = {"mel": lambda output, batch: heard.update(batch) or output.audio.new_zeros(())}
     objective.validate(_batch() | {"audio": audio})
     assert torch.equal(heard["audio"], piece)
+
+
+def test_the_adaptive_weight_balances_the_gradients_of_the_last_layer() -> None:
+    """Esser et al. 2021, equation 7: what pleases the critic moves it as much as what reconstructs."""
+    last = torch.tensor([[1.0, 2.0]], requires_grad=True)
+    near, far = (last * 3).sum(), (last * 0.01).sum()
+    weight = gan.balance(near, far, last, most=1e4)
+    assert float(weight) == pytest.approx(3 * 2**0.5 / (0.01 * 2**0.5 + 1e-4)) and not weight.requires_grad
+    assert float(gan.balance(near, far, last, most=10.0)) == 10.0
+
+
+def test_critics_of_mels_judge_mels_and_nothing_else() -> None:
+    with pytest.raises(ValueError, match="critics of a target audio: patch judges something else"):
+        gan.Config(critics=("patch",))
+    with pytest.raises(ValueError, match="critics of a target mel: band judges something else"):
+        gan.Config(critics=("band",), target="mel")
+    with pytest.raises(UserError, match="does not say which weight is its last"):
+        _objective(adaptive=0.5)

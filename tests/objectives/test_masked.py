@@ -185,3 +185,20 @@ def test_codebooks_are_made_in_order() -> None:
     follower = maskgct_s2a.Model(replace(maskgct_s2a.TOY, given=1))
     with pytest.raises(UserError, match="makes codebooks from number 2 on"):
         follower.sample(semantic, prompts)
+
+
+def test_what_is_kept_between_passes_is_exact_as_long_as_nothing_changes() -> None:
+    model, sizes = speaker(), []
+    model.llama.register_forward_pre_hook(lambda _, args: sizes.append(args[0].shape[1]))
+    before, time = [torch.randn(n, 16) for n in (11, 8)], torch.randn(1, 16)
+    frames, other = ([torch.randn(n, 16) for n in (5, 7)] for _ in range(2))
+    with torch.no_grad():
+        exact = maskgct.Passes(model.llama, before, Sampling())
+        kept = maskgct.Passes(model.llama, before, Sampling(refresh=3, compare=2))
+        for asked in (frames, frames):
+            torch.testing.assert_close(kept([0, 1], asked, asked, time), exact([0, 1], asked, asked, time))
+        assert sizes == [16, 15, 12, 43, 5, 7, 43], "first all is computed, then the frames alone"
+        near, true = kept([0, 1], other, other, time), exact([0, 1], other, other, time)
+        assert 0.01 < (near - true).abs().mean() / true.abs().mean() < 0.5, "text and prompt have not seen the change"
+    with pytest.raises(ValueError, match="1 or more"):
+        Sampling(refresh=0)

@@ -152,11 +152,11 @@ def test_no_piece_is_longer_than_a_voice_can_say(english: FrontEnd, unit: str) -
 
 
 def test_languages_are_files_and_a_wrong_name_names_the_near_ones() -> None:
-    assert text.names() == ["en", "espeak"]
-    with pytest.raises(UserError, match="no language 'em'; there are en, espeak"):
-        text.frontend("em")
-    with pytest.raises(UserError, match="espeak/de"):
-        text.frontend("de")
+    assert text.names() == ["de", "en", "espeak", "fr", "ja", "ko", "zh"]
+    with pytest.raises(UserError, match="no language 'espeek'; did you mean espeak"):
+        text.frontend("espeek")
+    with pytest.raises(UserError, match="no language 'it'; .*espeak/it asks espeak-ng"):
+        text.frontend("it")
 
 
 def test_espeak_is_an_extra() -> None:

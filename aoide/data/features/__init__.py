@@ -45,6 +45,8 @@ class Network:
     projected: bool = False  # ContentVec's final projection to 256 values after the layer
     statistics: str | None = None  # a file with mean and var, by which features are normalised (w2v-BERT of MaskGCT)
     pool: int = 1  # the mean of so many frames is one
+    of: Network | None = None  # what a codec of features hears in place of sound: codec/maskgct_semantic wants w2v_bert
+    repeat: int = 1  # each code stands so often, for a model of more frames than the codec has
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,16 +4,20 @@
       networks:
         content: [{name: whisper, source: whisper-medium}, {name: contentvec, layer: 9, projected: true}]
         codes: [{name: encodec}]
+        semantic_codes: [{name: codec/maskgct_semantic, source: FOLDER, of: {name: w2v_bert, statistics: FILE}}]
         speaker_vector: [{name: resemblyzer}]
 
 The features of several networks for one field stand side by side in the last dimension, each brought to the frames of
 the model by the nearest frame. One network's entry has its own frames and serves models of any rate. Codes are taken
-where the model has as many frames a second.
-Content features are kept in half precision, which is four digits, and rounded likewise where nothing is kept.
+where the model has as many frames a second, or `repeat` times as many. A codec of features hears what `of` makes of the
+sound. A field that the model does without, such as speaker_vector of tts/cosyvoice2_flow, comes where it is named.
+Content features and latents are kept in half precision, which is four digits, and rounded likewise where nothing is
+kept.
 
     content    hubert, contentvec, wavlm, wav2vec2, w2v_bert, whisper (aoide/external/content.py)    (frames, dim)
-    speaker    resemblyzer, wespeaker, rawnet3, wavlm_speaker, wavlm_tdnn                            (dim,)
-    codec      encodec, mimi, xcodec2; codec/... of ours with `source`; the folder of a run          (frames, codebooks)
+    speaker    resemblyzer, wespeaker, rawnet3, wavlm_speaker, wavlm_tdnn, campplus                  (dim,)
+    codec      encodec, mimi, xcodec2, cosyvoice2; codec/... of ours with `source`; a run's folder   (frames, codebooks)
+    latents    tta/..., ttm/... or codec/... of ours that has no codes: what its `encode` gives      (frames, dim)
 """
 
 from __future__ import annotations
@@ -38,8 +42,10 @@ SPEAKERS = {
     "rawnet3": ("rawnet3", "Rawnet3"),
     "wavlm_speaker": ("wavlm", "WavLMSpeaker"),
     "wavlm_tdnn": ("wavlm", "WavLMTDNN"),
+    "campplus": ("cosyvoice", "CamPlus"),
 }
-CODECS = ("encodec", "mimi", "xcodec2")
+CODECS = ("encodec", "mimi", "xcodec2", "cosyvoice2")
+OURS = ("codec/", "tta/", "ttm/")  # tasks whose models make frames of sound and sound of frames
 FRAME_RATE = 50.0  # of all content encoders
 Kind = Literal["content", "speaker", "codec"]
 Heard = Callable[[np.ndarray], np.ndarray]
@@ -65,7 +71,7 @@ class Feature:
             raise UserError(f"data.networks.{name}: one {self._kind} makes a field, not {len(self._networks)}")
         self.kind = name
         self.per: Literal["frame", "clip"] = "clip" if self._kind == "speaker" else "frame"
-        self.key = {"version": 1, "networks": [{**to_dict(n), "weights": weights_of(n)} for n in self._networks]}
+        self.key = {"version": 1, "networks": [_about(network) for network in self._networks]}
         if self._kind == "content" and len(self._networks) > 1:
             self.key["frame_rate"] = settings.clock.frame_rate  # what stands side by side is on common frames
 
@@ -84,9 +90,9 @@ class Feature:
     def _by_one(self, network: Network, sounds: Sounds) -> list[np.ndarray]:
         hear, rate, _ = _open(network, sounds.device)
         rows = [hear(samples) for samples in sounds.at(rate)]
-        if self._kind == "codec":
-            return [row.astype(np.int32) for row in rows]
-        return [row.astype(np.float16 if self._kind == "content" else np.float32) for row in rows]
+        if self._kind == "speaker":
+            return [row.astype(np.float32) for row in rows]
+        return [row.astype(np.int32 if np.issubdtype(row.dtype, np.integer) else np.float16) for row in rows]
 
     def _on_clock(self, rows: np.ndarray, frames: int, network: Network) -> np.ndarray:
         return features.align(rows, frames, FRAME_RATE / network.pool, self._clock.frame_rate)
@@ -101,9 +107,17 @@ class Feature:
         if abs(rate - self._clock.frame_rate) > 1e-3:
             raise UserError(
                 f"data.networks: {network.name} has {rate:g} frames of codes a second, the model "
-                f"{self._clock.frame_rate:g}; codes cannot be drawn out"
+                f"{self._clock.frame_rate:g}; codes and latents cannot be drawn out"
             )
         return features.fit(entry, frames)
+
+
+def _about(network: Network) -> dict[str, Any]:
+    """All that an entry of a network depends on; settings that came later are named where they are not as before."""
+    about = {**to_dict(network), "weights": weights_of(network)}
+    later = {"of": None if network.of is None else _about(network.of), "repeat": network.repeat}
+    usual = {"of": None, "repeat": 1}
+    return {key: value for key, value in {**about, **later}.items() if key not in usual or value != usual[key]}
 
 
 def weights_of(network: Network) -> str:
@@ -130,7 +144,7 @@ def _kind(network: Network) -> Kind:
         return "content"
     if network.name in SPEAKERS:
         return "speaker"
-    if network.name in CODECS or network.name.startswith("codec/") or Path(network.name).is_dir():
+    if network.name in CODECS or network.name.startswith(OURS) or Path(network.name).is_dir():
         return "codec"
     known = (*CONTENT, *SPEAKERS, *CODECS)
     raise UserError(
@@ -153,9 +167,7 @@ def _open(network: Network, device: str) -> tuple[Heard, int, float]:
         return lambda samples: np.asarray(speaker.embed(samples)).reshape(-1), speaker.rate, 0.0
     if kind == "codec":
         return _open_codec(network, device)
-    content = require("aoide.external.content", "models")
-    encoder = content.open(network.name, network.source, network.layer, network.projected, network.statistics, device)
-    return lambda samples: pooled(encoder.encode(samples), network.pool), 16000, encoder.frame_rate / network.pool
+    return _open_content(network, device)
 
 
 def _open_codec(network: Network, device: str) -> tuple[Heard, int, float]:
@@ -165,16 +177,36 @@ def _open_codec(network: Network, device: str) -> tuple[Heard, int, float]:
         codec: Any = require("aoide.external", "models").codec(network.name, network.source)
     else:
         codec = require("aoide", "torch").load(network.name, network.source)
-    if not hasattr(codec, "encode") or not hasattr(codec, "codebooks"):
+    if not hasattr(codec, "encode") or not hasattr(codec, "frame_rate"):
         raise UserError(f"data.networks: {network.name} is not a codec")
     codec = codec.to(device).eval()
+    listens = hasattr(getattr(codec, "config", None), "feature_dim")
+    if listens != (network.of is not None):
+        raise UserError(
+            f"data.networks: {network.name} "
+            + ("codes features: say with `of` which network makes them" if listens else "hears sound: leave out `of`")
+        )
+    first = None if network.of is None else _open_content(network.of, device)
 
     def hear(samples: np.ndarray) -> np.ndarray:
-        whole = np.pad(samples, (0, -len(samples) % codec.hop or (codec.hop if not len(samples) else 0)))
+        if first is None:
+            heard = np.pad(samples, (0, -len(samples) % codec.hop or (codec.hop if not len(samples) else 0)))
+        else:
+            heard = np.asarray(first[0](samples), np.float32)
         with torch.inference_mode():
-            return codec.encode(torch.from_numpy(whole)[None].to(device))[0].cpu().numpy()
+            codes = codec.encode(torch.from_numpy(heard)[None].to(device))[0].cpu().numpy()
+        return codes.repeat(network.repeat, axis=0)
 
-    return hear, codec.sample_rate, codec.frame_rate
+    rate, frames = (codec.sample_rate, codec.frame_rate) if first is None else first[1:]
+    return hear, rate, frames * network.repeat
+
+
+def _open_content(network: Network, device: str) -> tuple[Heard, int, float]:
+    if network.name not in CONTENT:
+        raise UserError(f"data.networks: {network.name} gives no features; {', '.join(CONTENT)} do")
+    content = require("aoide.external.content", "models")
+    encoder = content.open(network.name, network.source, network.layer, network.projected, network.statistics, device)
+    return lambda samples: pooled(encoder.encode(samples), network.pool), 16000, encoder.frame_rate / network.pool
 
 
 def pooled(rows: np.ndarray, count: int) -> np.ndarray:

@@ -31,15 +31,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aoide import trace
-from aoide.audio.mel_config import MelConfig, filterbank, hz_to_mel, mel_to_hz
+from aoide.audio.envelope import WIDTHS, areas, bands, means
+from aoide.audio.mel_config import MelConfig
 from aoide.models.content import Heard
 from aoide.nn.convnext import ConvNeXtBackbone
 from aoide.nn.lengths import expand
 from aoide.objectives import Batch, regression
 
 LEVEL, SPREAD = -5.0, 3.0  # nats: about the mean and the deviation of log-mels of speech
-WIDTHS = tuple(120.0 * 2 ** (n / 2) for n in range(7))  # Hz over which the envelope is smoothed
-LIVE = 1e-3  # sum of a band's filter; bands that hear less are made of their neighbours
 THROATS = (0.76, 1.32)  # formants that training moves, as a factor
 UNEVEN = 0.07  # by how much low ones are moved more than high ones, or less: the logarithm of a factor
 HIGH = (150.0, 700.0)  # Hz of F0 as if sung at which training blurs the envelope
@@ -84,8 +83,8 @@ class Envelope(nn.Module):
     def __init__(self, mel: MelConfig) -> None:
         super().__init__()
         self.mel = mel
-        self.register_buffer("area", torch.from_numpy(_areas(mel)).float().log(), persistent=False)
-        self.register_buffer("table", torch.from_numpy(_means(mel)).float(), persistent=False)
+        self.register_buffer("area", torch.from_numpy(areas(mel)).float().log(), persistent=False)
+        self.register_buffer("table", torch.from_numpy(means(mel)).float(), persistent=False)
 
     def forward(self, mel: Tensor, f0: Tensor) -> Tensor:
         power = ((mel - self.area) * (2 / self.mel.power)).exp()
@@ -96,26 +95,6 @@ class Envelope(nn.Module):
         return (mean.clamp(min=1e-30).log() * (self.mel.power / 2) + self.area).clamp(min=self.mel.silence)
 
 
-def _areas(mel: MelConfig) -> np.ndarray:
-    """What a flat spectrum of 1 gives in each band, (mels,)."""
-    return np.maximum(filterbank(mel).sum(1, dtype=np.float64), LIVE)
-
-
-def _means(mel: MelConfig) -> np.ndarray:
-    """Shares of the bands in the mean around each: (mels, widths * mels)."""
-    centres = _bands(mel)
-    edges = np.concatenate([[mel.fmin], (centres[1:] + centres[:-1]) / 2, [mel.fmax]])
-    live = filterbank(mel).sum(1) > LIVE
-    tables = []
-    for width in WIDTHS:
-        low, high = np.maximum(centres - width / 2, mel.fmin), np.minimum(centres + width / 2, mel.fmax)
-        share = np.minimum(high, edges[1:, None]) - np.maximum(low, edges[:-1, None])  # (of which, around which)
-        share = np.where(live[:, None], np.maximum(share, 0.0), 0.0)
-        share[:, share.sum(0) == 0] = np.eye(mel.n_mels)[:, share.sum(0) == 0]
-        tables.append(share / share.sum(0))
-    return np.concatenate(tables, axis=1)
-
-
 class Model(nn.Module):
     """mel, F0 -> what is said; see `aoide.models.content.Listener`."""
 
@@ -124,7 +103,7 @@ class Model(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("bands", torch.from_numpy(_bands(config.mel)).float(), persistent=False)
+        self.register_buffer("bands", torch.from_numpy(bands(config.mel)).float(), persistent=False)
         self.envelope = Envelope(config.mel)
         self.backbone = ConvNeXtBackbone(config.stride * config.mel.n_mels, config.dim, config.hidden, config.layers)
         self.narrow = nn.Linear(config.dim, config.stride * config.content)
@@ -216,13 +195,6 @@ def _throat(mel: Tensor, bands: Tensor, factor: Tensor) -> Tensor:
 
 def _drawn(batch: int, low: float, high: float, like: Tensor) -> Tensor:
     return torch.empty(batch, device=like.device).uniform_(low, high)
-
-
-def _bands(mel: MelConfig) -> Any:
-    """Where the bands have their peaks, (mels,) Hz."""
-    low, high = (float(hz_to_mel(hz, mel.scale)) for hz in (mel.fmin, mel.fmax))
-    steps = torch.linspace(low, high, mel.n_mels + 2, dtype=torch.float64).numpy()[1:-1]
-    return mel_to_hz(steps, mel.scale)
 
 
 # ------------------------------------------------------------------------------------------------------------- training

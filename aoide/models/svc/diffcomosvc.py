@@ -178,6 +178,7 @@ class Model(nn.Module):
         start = draw(first.shape, generator, first.device) if noise is None else noise
         x = self.sample(first, start, steps, sampler, mask=frame_mask, generator=generator)
         mel = self.span.back(x)
+        trace.report("mel", mel)
         return mel if frame_mask is None else mel.masked_fill(~frame_mask[..., None], self.config.mel.silence)
 
     @torch.no_grad()

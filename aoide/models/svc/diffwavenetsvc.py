@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError, near
 from aoide.models.svc._amphion import HIGH, LOW, MEL, mel_of, parts, steers
@@ -115,6 +116,7 @@ class Model(nn.Module):
         start = diffusion.draw((*f0.shape, self.config.mel.n_mels), generator, f0.device) if noise is None else noise
         x = self.sample(condition, start, steps, sampler, mask=frame_mask, generator=generator)
         mel = self.span.back(x)
+        trace.report("mel", mel)
         return mel if frame_mask is None else mel.masked_fill(~frame_mask[..., None], self.config.mel.silence)
 
     @torch.no_grad()

@@ -18,7 +18,7 @@ Differs      Padding is silenced before convolutions, so a phrase sings alone as
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -266,6 +266,7 @@ class Model(nn.Module):
         curves: Mapping[str, Tensor] | None = None,
         steps: int = 20,
         sampler: str | None = None,
+        start: float | None = None,
         noise: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
@@ -277,10 +278,12 @@ class Model(nn.Module):
             steps: of the sampler.
             sampler: a solver of `objectives/flow.py` (euler, the default; midpoint, heun, rk4, rk5) or a sampler of
                 `objectives/diffusion.py` (ddim, the default; ddpm, plms, pndm, dpm_solver, unipc), as it was trained.
+            start: of a model with a first mel, how much of the way is left out, from what it was trained with (None) up
+                to 1: the later, the faster, and the nearer to the first mel.
             noise: (batch, frames, mels), what to start from instead of drawing.
 
         Raises:
-            UserError: a sampler of another method, or more steps than were trained.
+            UserError: a sampler of another method, more steps than were trained, or a start that the model lacks.
         """
         condition = self.condition(tokens, token_mask, durations, f0, language, speaker, curves)
         first = self._first(condition, frame_mask)
@@ -288,11 +291,30 @@ class Model(nn.Module):
             sung = torch.arange(f0.shape[1], device=f0.device) < durations.sum(1, keepdim=True)
             first = torch.where(sung[..., None], first, self.normalise(torch.zeros_like(first)))
         shape = (*f0.shape, self.config.mel.n_mels)
-        start = diffusion.draw(shape, generator, f0.device) if noise is None else noise
+        noise = diffusion.draw(shape, generator, f0.device) if noise is None else noise
 
         call = denoise.settle(self.denoiser, condition, frame_mask, steps)
-        mel = self.denormalise(sample(call, start, self.config, steps, sampler, first))
+        mel = self.denormalise(sample(call, noise, later(self.config, start), steps, sampler, first))
         return mel if frame_mask is None else mel.masked_fill(~frame_mask[..., None], self.config.mel.silence)
+
+
+def later(config: Config, start: float | None) -> Config:
+    """The settings of a singer that begins at `start`, see `Model.sing`.
+
+    Raises:
+        UserError: no first mel to begin at, or a start before that of the training.
+    """
+    if start is None:
+        return config
+    if config.first is None:
+        raise UserError("--start: this singer begins at noise, since it has no first mel; leave it out")
+    steps = len(config.process.alphas())
+    least = config.start if config.method == "flow" else 1 - config.depth / steps
+    if not least <= start < 1:
+        raise UserError(f"--start: this singer learned to go on from {least:g} or later, below 1; got {start:g}")
+    if config.method == "flow":
+        return replace(config, start=start)
+    return replace(config, depth=max(1, round((1 - start) * steps)))
 
 
 def sample(

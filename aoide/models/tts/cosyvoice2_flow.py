@@ -11,7 +11,7 @@ Recipes      recipes/tts/cosyvoice2_flow-folder.yaml
 Paper        Du et al. 2024, arXiv:2412.10117; the decoder is Matcha-TTS's, Mehta et al. 2023, arXiv:2309.03199
 Code         github.com/FunAudioLLM/CosyVoice, cosyvoice/flow (Apache-2.0)
 Checkpoints  FunAudioLLM/CosyVoice2-0.5B, flow.pt (Hugging Face): load with `from_official`; the speaker vector is that
-             of campplus.onnx there. Its vocoder (hift.pt) is not built here
+             of campplus.onnx there, its vocoder (hift.pt) vocoder/hift
 Parity       tests/parity/test_recorded.py
 Differs      Trained here, the prompt's mel alone tells the voice where the data give no speaker vectors. Items of a
              batch are chunked or not one by one; padding is silent to its neighbours. The noise is drawn from a seed,
@@ -32,6 +32,8 @@ from torch.nn import functional
 from aoide import trace
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError
+from aoide.nn import distance
+from aoide.nn.distance import DistanceBlock, Enter
 from aoide.nn.lengths import mask_from_lengths
 from aoide.nn.official import adopt
 from aoide.objectives import Batch, flow
@@ -102,71 +104,6 @@ def _silenced(x: Tensor, mask: Tensor) -> Tensor:
 # -------------------------------------------------------------------------------------------------------------- encoder
 
 
-class DistanceAttention(nn.Module):
-    """Self-attention that knows how far apart two frames are, by sinusoids (Dai et al. 2019, arXiv:1901.02860)."""
-
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.project = nn.Linear(dim, 3 * dim)
-        self.distance = nn.Linear(dim, dim, bias=False)
-        self.content_bias = nn.Parameter(torch.empty(heads, dim // heads))
-        self.distance_bias = nn.Parameter(torch.empty(heads, dim // heads))
-        self.out = nn.Linear(dim, dim)
-        for bias in (self.content_bias, self.distance_bias):
-            nn.init.xavier_uniform_(bias)
-
-    def forward(self, x: Tensor, sight: Tensor) -> Tensor:
-        """x (batch, frames, dim), sight (batch, 1, frames or 1, frames) -> (batch, frames, dim)."""
-        frames, dim = x.shape[1:]
-        queries, keys, values = self.project(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        apart = torch.arange(frames - 1, -frames, -1, device=x.device)
-        terms = self.distance(_sinusoids(apart, dim).to(x.dtype)).unflatten(-1, (self.heads, -1)).transpose(0, 1)
-        scores = (queries + self.distance_bias[:, None]) @ terms.mT  # (batch, heads, frames, 2 frames - 1)
-        place = torch.arange(frames, device=x.device)
-        index = (frames - 1 - place[:, None] + place[None, :]).expand_as(scores[..., :frames])
-        bias = scores.gather(3, index) / math.sqrt(dim // self.heads)
-        found = functional.scaled_dot_product_attention(
-            queries + self.content_bias[:, None], keys, values, attn_mask=bias.masked_fill(~sight, -torch.inf)
-        )
-        return self.out(found.transpose(1, 2).flatten(2))
-
-
-def _sinusoids(places: Tensor, dim: int) -> Tensor:
-    """Sines and cosines by turns of places (places,), which may be below 0: (places, dim)."""
-    rates = torch.exp(torch.arange(0, dim, 2, device=places.device) * (-math.log(10_000) / dim))
-    angles = places[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
-
-
-class EncoderBlock(nn.Module):
-    """Normalise and attend, normalise and think, each added to what came in."""
-
-    def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.attention_norm = nn.LayerNorm(dim, eps=1e-12)
-        self.attention = DistanceAttention(dim, heads)
-        self.mlp_norm = nn.LayerNorm(dim, eps=1e-12)
-        self.expand, self.contract = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, sight: Tensor) -> Tensor:
-        """x (batch, frames, dim), sight as `seen` gives it -> (batch, frames, dim)."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), sight))
-        return x + self.dropout(self.contract(self.dropout(functional.silu(self.expand(self.mlp_norm(x))))))
-
-
-class Enter(nn.Module):
-    """A linear layer, normalised and made large, as the original Transformer has its input."""
-
-    def __init__(self, dim: int, dropout: float) -> None:
-        super().__init__()
-        self.linear, self.norm, self.dropout = nn.Linear(dim, dim), nn.LayerNorm(dim), nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.dropout(self.norm(self.linear(x))) * math.sqrt(x.shape[-1]))
-
-
 class Encoder(nn.Module):
     """Codes -> what the mel's frames should be like: (batch, codes) -> (batch, 2 * codes, mels)."""
 
@@ -177,9 +114,9 @@ class Encoder(nn.Module):
         self.table = nn.Embedding(config.codes, dim)
         self.enter, self.upper_enter = Enter(dim, config.dropout), Enter(dim, config.dropout)
         self.ahead, self.behind = nn.Conv1d(dim, dim, AHEAD + 1), nn.Conv1d(dim, dim, 3)
-        self.layers = nn.ModuleList(EncoderBlock(*sizes) for _ in range(config.layers))
+        self.layers = nn.ModuleList(DistanceBlock(*sizes) for _ in range(config.layers))
         self.up = nn.Conv1d(dim, dim, 2 * RATIO + 1)
-        self.upper = nn.ModuleList(EncoderBlock(*sizes) for _ in range(config.upper_layers))
+        self.upper = nn.ModuleList(DistanceBlock(*sizes) for _ in range(config.upper_layers))
         self.norm = nn.LayerNorm(dim)
         self.out = nn.Linear(dim, config.mel.n_mels)
 
@@ -489,15 +426,7 @@ _NAMES = {
     "decoder.estimator.final_proj.": "decoder.out.",
 }
 _INSIDE = {
-    "self_attn.linear_q.": "attention.project.",
-    "self_attn.linear_out.": "attention.out.",
-    "self_attn.linear_pos.": "attention.distance.",
-    "self_attn.pos_bias_u": "attention.content_bias",
-    "self_attn.pos_bias_v": "attention.distance_bias",
-    "feed_forward.w_1.": "expand.",
-    "feed_forward.w_2.": "contract.",
-    "norm_mha.": "attention_norm.",
-    "norm_ff.": "mlp_norm.",
+    **distance.INSIDE,
     "block1.block.0.": "first.conv.",
     "block1.block.2.": "first.norm.",
     "block2.block.0.": "second.conv.",

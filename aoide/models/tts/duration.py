@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from aoide.nn.convnext import ConvNeXtBackbone
 from aoide.objectives import Batch, regression
@@ -30,12 +31,12 @@ USUAL = 0.06  # seconds of a token, from where training begins
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """What is built: 0.14 M parameters."""
+    """What is built: 0.16 M parameters."""
 
     symbols: int = 178  # size of the phoneme table
     dim: int = 64
     layers: int = 3
-    dropout: float = 0.1
+    dropout: float = 0.2
 
     def __post_init__(self) -> None:
         if min(self.symbols, self.dim, self.layers) < 1 or not 0 <= self.dropout < 1:
@@ -56,6 +57,16 @@ def parts(mask: Tensor, prompt_tokens: Tensor) -> tuple[Tensor, Tensor]:
     return mask & first, mask & ~first
 
 
+def _total(log: Tensor, where: Tensor) -> Tensor:
+    """Logarithm of the sum of durations, of which the logarithms are given: (batch, tokens) -> (batch,)."""
+    return log.masked_fill(~where, -torch.inf).logsumexp(1)
+
+
+def _mean(x: Tensor, where: Tensor) -> Tensor:
+    """x (batch, tokens, dim), where (batch, tokens) -> (batch, dim)."""
+    return (x * where[..., None]).sum(1) / where.sum(1, keepdim=True).clamp(min=1)
+
+
 class Model(nn.Module):
     """See the module's docstring."""
 
@@ -67,7 +78,17 @@ class Model(nn.Module):
         self.backbone = ConvNeXtBackbone(config.dim, config.dim, 4 * config.dim, config.layers)
         self.head = nn.Linear(config.dim, 1)
         self.trust = nn.Parameter(torch.tensor([1.0, 0.5]))  # in the pace, and how it grows with what was heard
-        nn.init.zeros_(self.head.weight)
+        self.manner = nn.Sequential(  # means of recording and text, pace, and how much was heard
+            nn.Linear(2 * config.dim + 2, config.dim),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.dim, config.dim),
+        )
+        self.place = nn.Linear(config.dim, config.dim)
+        self.change = nn.Linear(config.dim, 1)  # what the manner adds to the logarithm of a duration
+        for layer in (self.head, self.change):
+            nn.init.zeros_(layer.weight)
+        nn.init.zeros_(self.change.bias)
         nn.init.constant_(self.head.bias, torch.log(torch.tensor(USUAL)).item())
 
     def forward(
@@ -82,12 +103,18 @@ class Model(nn.Module):
             token_mask: (batch, tokens), True = real.
         """
         mask = torch.ones_like(tokens, dtype=torch.bool) if token_mask is None else token_mask
-        x = self.dropout(self.symbols(tokens))
-        usual = self.head(self.dropout(self.backbone(x, mask)))[..., 0].exp().masked_fill(~mask, 0.0)
-        prompt, target = (usual.masked_fill(~part, 0.0).sum(1).log() for part in parts(mask, prompt_tokens))
-        trust = torch.sigmoid(self.trust[0] + self.trust[1] * prompt)
-        slower = trust * (prompt_seconds.log() - prompt)
-        return Output(target + slower, prompt, usual * slower.exp()[:, None])
+        sides = parts(mask, prompt_tokens)
+        x = self.backbone(self.dropout(self.symbols(tokens)), mask)
+        hidden = self.dropout(x)
+        log = self.head(hidden)[..., 0]
+        prompt = _total(log, sides[0])
+        slower = prompt_seconds.log() - prompt
+        told = [self.dropout(_mean(x, side)) for side in sides]
+        manner = self.manner(torch.cat([*told, slower[:, None], prompt[:, None]], dim=1))
+        changed = log + self.change(functional.gelu(self.place(hidden) + manner[:, None]))[..., 0]
+        slower = torch.sigmoid(self.trust[0] + self.trust[1] * prompt) * slower
+        durations = (changed + slower[:, None]).exp().masked_fill(~mask, 0.0)
+        return Output(_total(changed, sides[1]) + slower, prompt, durations)
 
     @torch.no_grad()
     def seconds(self, prompt: Tensor, prompt_seconds: float, target: Tensor) -> float:

@@ -131,8 +131,9 @@ class Model(nn.Module):
         x = self.join(torch.cat([noisy, given, text], dim=-1))
         first = x = self.places(x, mask) + x
         seen = None if self.config.seen_padding else mask
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks):
             x = block(x, steer, mask, seen)
+            trace.layer(number, len(self.blocks), x)
         if self.skip is not None:
             x = self.skip(torch.cat([x, first], dim=-1))
         return self.out(self.steer(x, steer))

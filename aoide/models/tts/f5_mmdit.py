@@ -115,8 +115,9 @@ class Model(nn.Module):
         x = x + self.places(x, None if leaky else mask)
         frames = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
         seen = None if leaky else torch.cat([frames, token_mask], dim=1)
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks):
             x, text = block(x, text, steer, mask, token_mask, seen)
+            trace.layer(number, len(self.blocks), x)
         return self.out(self.steer(x, steer))
 
     @torch.no_grad()

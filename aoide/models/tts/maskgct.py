@@ -13,6 +13,7 @@ Paper     Wang et al. 2024, arXiv:2409.00750
 Code      github.com/open-mmlab/Amphion, models/tts/maskgct (MIT); training was not published
 Weights   amphion/MaskGCT, t2s_model (Hugging Face, CC-BY-NC-4.0): `from_official`, parity in
           tests/parity/test_maskgct.py
+Faster    `sampling.refresh` and `sampling.compare` above 1 are not exact: see `Passes`
 Differs   in a batch the phonemes stand right before the frames of their item, so that padding is nowhere between;
           training drops text and prompt together, as sampling without them needs it. `sample` computes both branches
           of guidance in one packed pass, and rescales an item by itself.
@@ -30,7 +31,7 @@ from torch import Tensor, nn
 from aoide.config import UserError
 from aoide.nn import llama
 from aoide.nn.denoise import TimeEmbedding
-from aoide.nn.llama import Llama, pack
+from aoide.nn.llama import Cache, Llama, pack
 from aoide.nn.official import adopt
 from aoide.objectives import masked as masked_tokens
 from aoide.objectives.masked import Noise, Sampling, State, decode, guide
@@ -84,6 +85,72 @@ def mapper(dim: int) -> nn.Sequential:
 def one_codebook(codes: Tensor) -> Tensor:
     """Codes of a codec with one codebook, (batch, frames) or (batch, frames, 1) -> (batch, frames) int64."""
     return (codes[..., 0] if codes.ndim == 3 else codes).long()
+
+
+class Passes:
+    """The passes of the network for one codebook, and what guidance makes of them.
+
+    Both branches of guidance are one packed pass. Text and prompt look at the frames, so they change a little from pass
+    to pass, and so does what guidance adds. With `sampling.refresh` above 1 the keys and values of text and prompt are
+    kept for so many passes (as in arXiv:2505.22618), with `sampling.compare` what guidance adds (as in
+    arXiv:2410.19355). That is not exact.
+
+    Args:
+        before: what stands before the frames of each item and stays, (places, dim) each.
+    """
+
+    def __init__(self, llama: Llama, before: Sequence[Tensor], sampling: Sampling) -> None:
+        self._llama, self._before, self._sampling = llama, before, sampling
+        self._told: dict[int, Cache] = {}  # keys and values of what stands before, of an item
+        self._added: dict[int, Tensor] = {}  # given, less without text and prompt, of an item
+        self._count = -1
+
+    def __call__(self, items: Sequence[int], frames: Sequence[Tensor], alone: Sequence[Tensor], time: Tensor) -> Tensor:
+        """Hidden states of the frames of all items: (1, frames, dim).
+
+        Args:
+            items: which of those that stand in `before`.
+            frames: (frames, dim) of each.
+            alone: the same without text and prompt, or one frame where all are alike.
+            time: (1, dim).
+        """
+        self._count += 1
+        sampling, wanted = self._sampling, [len(x) for x in frames]
+        new = self._count % sampling.compare == 0 or not all(i in self._added for i in items)
+        alone = alone if sampling.guidance and new else []
+        if sampling.refresh == 1:
+            rows = [torch.cat([self._before[i], x]) for i, x in zip(items, frames, strict=True)]
+            found = self._packed([*rows, *alone], [*wanted, *map(len, alone)], time)
+            given, without = found[:, : sum(wanted)], found[:, sum(wanted) :]
+        else:
+            given = torch.cat([self._after(i, x, time) for i, x in zip(items, frames, strict=True)], dim=1)
+            without = self._packed(alone, [*map(len, alone)], time) if alone else given[:, :0]
+        if not sampling.guidance:
+            return given
+        if alone:
+            parts = without.split([*map(len, alone)], 1)
+            without = torch.cat([x.expand(-1, n, -1) for x, n in zip(parts, wanted, strict=True)], dim=1)
+            if sampling.compare > 1:
+                self._added.update(zip(items, (given - without).split(wanted, 1), strict=True))
+        else:
+            without = given - torch.cat([self._added[i] for i in items], dim=1)
+        return guide(given, without, wanted, sampling)
+
+    def _packed(self, rows: Sequence[Tensor], wanted: Sequence[int], time: Tensor) -> Tensor:
+        x, lengths = pack(rows)
+        return self._llama(x, None, time, lengths=lengths, last=wanted)  # type: ignore[no-any-return]
+
+    def _after(self, item: int, frames: Tensor, time: Tensor) -> Tensor:
+        """(1, frames, dim) of an item after what stands before, whose keys and values are kept."""
+        before, told = self._before[item], self._told.get(item)
+        if told is None:
+            told = self._told[item] = self._llama.cache(1, len(before) + len(frames))
+        if told.length == 0 or self._count % self._sampling.refresh == 0:
+            told.reset()
+            frames = torch.cat([before, frames])
+        found = self._llama(frames[None], None, time, told, last=told.capacity - len(before))
+        told.crop(len(before))
+        return found  # type: ignore[no-any-return]
 
 
 class Model(nn.Module):
@@ -184,22 +251,16 @@ class Model(nn.Module):
         sampling = sampling or self.config.sampling
         known = [self._known(number, tokens, prompts, added) for number in range(len(lengths))]
 
+        passes = Passes(self.llama, known, sampling)
+
         def call(state: State) -> Tensor:
             own = [*self.frames(state.codes, state.masked).split(state.lengths)]
             if added is not None:
                 own = [x + added[i][-len(x) :] for i, x in zip(state.items, own, strict=True)]
-            rows, wanted = [torch.cat([known[i], x]) for i, x in zip(state.items, own, strict=True)], state.lengths
             # without prompt and text, frames that are all hidden are all alike: one stands for them
             alike = added is None and bool(state.masked.all())
-            alone = [x[:1] if alike else x for x in own] if sampling.guidance else []
-            x, sizes = pack(rows + alone)
             time = self.time(self.gap.new_full((1,), state.time))
-            found = self.llama(x, None, time, lengths=sizes, last=wanted + [len(x) for x in alone])
-            if sampling.guidance:
-                given, without = found[:, : sum(wanted)], found[:, sum(wanted) :]
-                if alike:
-                    without = torch.cat([without[:, i : i + 1].expand(-1, n, -1) for i, n in enumerate(wanted)], dim=1)
-                found = guide(given, without, wanted, sampling)
+            found = passes(state.items, own, [x[:1] for x in own] if alike else own, time)
             return self.head(found[0, state.masked])
 
         return decode(call, lengths, steps, sampling, noise or masked_tokens.random(), device=self.gap.device)

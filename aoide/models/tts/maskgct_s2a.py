@@ -28,13 +28,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aoide.config import UserError
-from aoide.models.tts.maskgct import mapper, network, one_codebook, sizes
+from aoide.models.tts.maskgct import Passes, mapper, network, one_codebook, sizes
 from aoide.nn import llama
 from aoide.nn.denoise import TimeEmbedding
-from aoide.nn.llama import pack
 from aoide.nn.official import adopt
 from aoide.objectives import masked as masked_tokens
-from aoide.objectives.masked import Noise, Sampling, State, decode, guide
+from aoide.objectives.masked import Noise, Sampling, State, decode
 
 NEEDS = ("semantic_codes", "codes")
 STEPS = (25, 10)  # passes for the first codebooks, as published; each further one has one
@@ -184,18 +183,12 @@ class Model(nn.Module):
         stays = [x[len(p) :] + self._sum(m) + higher for x, p, m in zip(conditions, prompts, made, strict=True)]
         own_codes = slice(number * config.codes, (number + 1) * config.codes)
         weight, bias = self.head.weight[own_codes], self.head.bias[own_codes]
+        passes = Passes(self.llama, before, sampling)
 
         def call(state: State) -> Tensor:
             own = self.frames(state.codes, state.masked, number) + torch.cat([stays[i] for i in state.items])
             alone = [*own.split(state.lengths)]
-            rows, wanted = [torch.cat([before[i], x]) for i, x in zip(state.items, alone, strict=True)], state.lengths
-            if sampling.guidance:
-                rows, wanted = rows + alone, wanted * 2
-            x, sizes = pack(rows)
-            found = self.llama(x, None, self.time(self.gap.new_full((1,), state.time)), lengths=sizes, last=wanted)
-            if sampling.guidance:
-                given, without = found.chunk(2, dim=1)
-                found = guide(given, without, state.lengths, sampling)
+            found = passes(state.items, alone, alone, self.time(self.gap.new_full((1,), state.time)))
             return functional.linear(found[0, state.masked], weight, bias)
 
         return call

@@ -193,6 +193,9 @@ class Model(nn.Module):
         """The durations (batch, tokens) of the likeliest path from frames to tokens."""
         scores = align.gaussian_scores(moved, *prior)
         durations = align.monotonic_search(scores, token_mask.sum(1), frame_mask.sum(1))
+        if trace.active("align/soft"):
+            seen = scores.masked_fill(~token_mask[:, None], -torch.inf)
+            trace.report("align/soft", seen.softmax(-1))  # (batch, frames, tokens)
         trace.report("align/durations", durations)
         return durations
 

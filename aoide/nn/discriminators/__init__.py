@@ -13,6 +13,7 @@ A critic takes a waveform (batch, samples) and gives a `Judgement`: one score ma
     stft         complex spectrograms                        EnCodec
     cqt          constant-Q transforms, octave by octave     BigVGAN v2, Amphion
     dilated      the waveform, sample by sample              Parallel WaveGAN
+    patch        a mel, not the waveform (`OF_MELS`)         AudioLDM's and latent diffusion's autoencoders
     ===========  ==========================================  ===========================================
 
     critic = Period().critic(24_000)           # settings -> network, for sound at this rate in Hz
@@ -29,12 +30,14 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from aoide import trace
 from aoide.config import UserError
 from aoide.nn.discriminators import band, cqt, period, resolution, scale, stft
 from aoide.nn.discriminators.band import Band, BandCritic
 from aoide.nn.discriminators.cqt import Cqt, CqtCritic
 from aoide.nn.discriminators.dilated import Dilated, DilatedCritic
 from aoide.nn.discriminators.parts import Judgement
+from aoide.nn.discriminators.patch import Patch, PatchCritic
 from aoide.nn.discriminators.period import Period, PeriodCritic
 from aoide.nn.discriminators.resolution import Resolution, ResolutionCritic
 from aoide.nn.discriminators.scale import Scale, ScaleCritic
@@ -42,6 +45,7 @@ from aoide.nn.discriminators.stft import Stft, StftCritic
 
 __all__ = [
     "CRITICS",
+    "OF_MELS",
     "Band",
     "BandCritic",
     "Cqt",
@@ -50,6 +54,8 @@ __all__ = [
     "Dilated",
     "DilatedCritic",
     "Judgement",
+    "Patch",
+    "PatchCritic",
     "Period",
     "PeriodCritic",
     "Resolution",
@@ -78,6 +84,7 @@ CRITICS: dict[str, type[Settings]] = {
     "cqt": Cqt,
     "dilated": Dilated,
 }
+OF_MELS: dict[str, type[Settings]] = {"patch": Patch}  # these judge a mel (batch, frames, mels)
 
 
 class Critics(nn.Module):
@@ -89,7 +96,12 @@ class Critics(nn.Module):
 
     def forward(self, audio: Tensor) -> dict[str, Judgement]:
         """audio (batch, samples) -> name of the critic: its judgement."""
-        return {name: critic(audio) for name, critic in self.by_name.items()}
+        said = {name: critic(audio) for name, critic in self.by_name.items()}
+        if trace.active("critic/scores"):
+            for name, judgement in said.items():
+                for part, scores in enumerate(judgement.scores):
+                    trace.report("critic/scores", scores, critic=name, part=part)  # (batch, ...)
+        return said
 
 
 def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any] | None = None) -> Critics:
