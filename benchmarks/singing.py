@@ -3,7 +3,8 @@
     pip install --no-deps distillmos==0.9.1 hibari-tts swift-f0       a judge, the English teacher, a tracker of F0
     pip install 'setuptools<80' cython numpy && pip install --no-build-isolation --no-deps pysinsy   the Japanese one
     python benchmarks/singing.py                 all of it
-    python benchmarks/singing.py --part score    one part: score, or convert (see benchmarks/singing_convert.py)
+    python benchmarks/singing.py --part score    one part: score, convert (see benchmarks/singing_convert.py), or
+                                                 consistency (benchmarks/workers/svc_consistency.py; 2 minutes)
     python benchmarks/singing.py --quick         every fifth score, no results file
 
 Twenty scores that no singer learned from: four songs of examples/songs in the public domain, and melodies of
@@ -58,6 +59,8 @@ REFERENCES = 5100  # the number of the first melody that says how a singer sound
 HELD, SETTLED, LEAVING = 0.3, 0.1, 0.08  # seconds
 STEP = 0.005  # seconds between values of F0
 ASKED = {"cents": 20, "onset_ms": 40, "behind_teacher": 0.3, "seconds_per_second": 0.3}
+ASKED |= {"mcd_increase": 0.5, "speed_up": 20}
+PARTS = ("score", "convert", "consistency")
 
 
 def scores(language: str) -> list[Score]:
@@ -198,9 +201,25 @@ def conversion(options: argparse.Namespace, step: int) -> dict[str, Any]:
         return singing_convert.part(options, Path(work), sung, more, SINGERS)
 
 
+def consistency(sounds: Path | None, quick: bool) -> dict[str, Any]:
+    """The part `consistency`: one step against fifty, both learned in a minute or two at toy size."""
+    if sounds is None:
+        raise SystemExit("--part consistency learns from recordings: give --sounds, what tools/make_sounds.py wrote")
+    sys.path.insert(0, str(WORKERS))
+    from svc_consistency import measure
+
+    least = {"seconds": 60.0, "held_out": 2, "teacher_steps": 4, "student_steps": 2, "full": False}
+    result = measure(str(sounds / "train" / "asterisk-en"), **(least if quick else {"seconds": 240.0}))
+    print("| MCD of 50 steps, dB | of one | increase (<= 0.5) | speed-up (>= 20) | at the published size |")
+    print("|---|---|---|---|---|")
+    row = [result[name] for name in ("mcd_teacher", "mcd_student", "mcd_increase", "speed_up")]
+    print("|", " | ".join(map(str, [*row, result.get("full_size", {}).get("speed_up", "–")])), "|")
+    return result
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("score", "convert"), help="one part alone (default: all)")
+    parser.add_argument("--part", choices=PARTS, help="one part alone (default: all that there is data for)")
     parser.add_argument("--language", choices=tuple(SINGERS), help="one singer alone, of the part score")
     parser.add_argument("--quick", action="store_true", help="every fifth score, no results file")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the sounds there")
@@ -211,13 +230,16 @@ def main() -> int:
     step = 5 if options.quick else 1
     results: dict[str, Any] = {}
     good = True
-    if options.part != "convert":
+    if options.part in (None, "score"):
         chosen = [options.language] if options.language else list(SINGERS)
         results["score"] = [of_scores(language, step, options.keep) for language in chosen]
         good &= show(results["score"])
-    if options.part != "score" and not options.language:
+    if options.part in (None, "convert") and not options.language:
         results["convert"] = conversion(options, step)
         good &= singing_convert.good(results["convert"])
+    if options.part == "consistency" or options.part is None and options.sounds and not options.language:
+        results["consistency"] = found = consistency(options.sounds, options.quick)
+        good &= found["mcd_increase"] <= ASKED["mcd_increase"] and found["speed_up"] >= ASKED["speed_up"]
     if not options.quick and not options.language:
         today = datetime.date.today().isoformat()
         about = {"date": today, "commit": commit(), "machine": machine(), "asked": ASKED, **results}

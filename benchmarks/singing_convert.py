@@ -7,6 +7,8 @@ Five telephone prompts each in English, French and Russian, and five sung clips 
     --hedgewars DIR  Sounds/voices/Singer of the Debian package hedgewars-data (GPL-2: listened to, not handed on)
     --whisper DIR    Whisper base for CTranslate2, which `benchmarks/voice.py` makes (default: where it does)
     --lyrics         songs whole, and their words too, half of which Whisper mishears in the source; it takes long
+    --retrieval X    what `aoide convert` is told
+    --people         recordings of people alone, without the two groups beside them
     --picture FILE   a PNG of three mels: an English song, a song of the Japanese singer, the first in her voice
 
 What is not there is left out, and said. Two groups stand beside them and do not count among all: songs of each singer
@@ -48,7 +50,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("sounds", "texts", "hedgewars"):
         parser.add_argument(f"--{name}", type=Path, metavar="DIR", help="of the part convert")
     parser.add_argument("--whisper", type=Path, metavar="DIR", default=WHISPER, help="of the part convert")
-    parser.add_argument("--lyrics", action="store_true", help="of the part convert")
+    for name in ("lyrics", "people"):
+        parser.add_argument(f"--{name}", action="store_true", help="of the part convert")
+    parser.add_argument("--retrieval", type=float, metavar="X", help="of the part convert (default: the converter's)")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="of the part convert")
 
 
@@ -95,7 +99,7 @@ def sentences() -> list[str]:
 def recordings(options: Any, work: Path, sung: dict[str, list[Score]], singers: dict[str, str]) -> list[dict[str, str]]:
     """What is converted: see the head of this file."""
     found: list[dict[str, str]] = []
-    for language, paths in songs(work / "songs", sung, singers, 0).items():
+    for language, paths in songs(work / "songs", {} if options.people else sung, singers, 0).items():
         for path, score in zip(paths, sung[language], strict=True):
             row = {"group": f"songs-{language}", "path": str(path), "singer": OTHER[language], "apart": "yes"}
             row["target"] = SUNG["ja" if language == "en" else "en"]
@@ -110,7 +114,7 @@ def recordings(options: Any, work: Path, sung: dict[str, list[Score]], singers: 
         paths = sorted((options.sounds / "test" / f"asterisk-{language}").glob("*.flac"))
         paths = [path for path in paths if path.stem in known or language != "en"]
         for turn, path in enumerate(paths[:EACH]):
-            row = {"group": f"prompts-{language}", "path": str(path), "singer": turns[turn % 2]}
+            row = {"group": f"prompts-{language}", "path": str(path), "singer": turns[turn % 2], "task": "vc"}
             found.append(row | ({"text": known[path.stem]} if language == "en" else {}))
     if options.hedgewars is not None:
         for turn, path in enumerate(some(options.hedgewars, EACH)):
@@ -118,10 +122,11 @@ def recordings(options: Any, work: Path, sung: dict[str, list[Score]], singers: 
             target = "heart-sung" if singer == "heart" else singer
             found.append({"group": "sung clips", "path": str(path), "singer": singer, "target": target})
     voice = aoide.load("en-heart")
-    for number, text in enumerate(sentences()[:COPIES]):
+    for number, text in enumerate([] if options.people else sentences()[:COPIES]):
         path = work / f"copy-{number}.wav"
         voice.say(text).save(path)
-        found.append({"group": "copy", "path": str(path), "singer": "heart", "text": text, "apart": "yes"})
+        row = {"group": "copy", "path": str(path), "singer": "heart", "text": text, "apart": "yes"}
+        found.append(row | {"task": "vc"})
     return found
 
 
@@ -136,9 +141,9 @@ def part(options: Any, work: Path, sung: dict[str, list[Score]], more: dict[str,
     rows = recordings(options, work, sung, singers)
     keep = None if options.keep is None else str(options.keep)
     own = targets(work, more, singers)
-    result = measure(rows, own, whisper=None if whisper is None else str(whisper), keep=keep)
+    result = measure(rows, own, "convert-24k", None if whisper is None else str(whisper), keep, options.retrieval)
     show(result)
-    if options.picture is not None:
+    if options.picture is not None and not options.people:
         source, singer = Sound.load(rows[0]["path"]), "f001"
         target = Sound.load(sorted(Path(own["f001"]).glob("*.wav"))[0])
         converted = aoide.load("convert-24k").convert(source, singer)
@@ -148,12 +153,14 @@ def part(options: Any, work: Path, sung: dict[str, list[Score]], more: dict[str,
 
 
 def show(result: dict[str, Any]) -> None:
-    print("| recordings | F0 Pearson (>= 0.95) | similarity gained (>= 0.15) | DistillMOS, source | WER, source |")
+    heads = ("recordings", "F0 Pearson (>= 0.95)", "similarity gained (>= 0.15), as loud", "DistillMOS, source")
+    print("|", " | ".join((*heads, "WER, source")), "|")
     print("|---|---|---|---|---|")
     for name, of in [("all", result["all"]), *result["groups"].items()]:
         mos = f"{of['distillmos']}, {of['distillmos_source']}"
         heard = f"{of['wer']}, {of['wer_source']}" if "wer" in of else "–"
-        print(f"| {name}: {of['recordings']} | {of['f0_pearson']} | {of['similarity']} | {mos} | {heard} |")
+        gained = f"{of['similarity']}, {of['similarity_as_loud']}"
+        print(f"| {name}: {of['recordings']} | {of['f0_pearson']} | {gained} | {mos} | {heard} |")
 
 
 def good(result: dict[str, Any]) -> bool:

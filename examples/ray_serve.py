@@ -4,24 +4,22 @@
     serve run examples.ray_serve:deployment
 
 Each copy is the application of `aoide serve`, with its own voices and its own line of sentences; Ray sends a request to
-one that has room. Keys come from the environment variable AOIDE_KEYS, separated by commas.
+one that has room. Keys come from the environment variable AOIDE_KEYS, separated by commas;
+without one only programs on the same machine are answered.
 """
-
-import os
 
 from fastapi import FastAPI
 from ray import serve
 
 from aoide.serve import create_app
-from aoide.serve.settings import Settings
+from aoide.serve.settings import Settings, keys_of_environment
 
 CORES = 2  # of one copy
 
 
 def application() -> FastAPI:
     """Made in the copy, not before: a voice that is loaded cannot travel."""
-    keys = tuple(filter(None, os.environ.get("AOIDE_KEYS", "").split(",")))
-    return create_app(Settings(threads=CORES, waiting=32, keys=keys))
+    return create_app(Settings(threads=CORES, waiting=32, keys=keys_of_environment()))
 
 
 copies = serve.deployment(

@@ -54,6 +54,7 @@ def test_mistakes_get_one_clear_line(recording: Path, tmp_path: Path, capsys: py
             (recording, "-o", out, "--like", recording, "--weights", tmp_path, "--i-have-consent", "--transpose", "2"),
             "leave --f0 and --transpose out",
         ),
+        ((recording, "-o", out, "--retrieval", "3"), "retrieval: 0 to 1"),
     )
     for words, expected in cases:
         code, error = told(capsys, *words)
@@ -80,6 +81,11 @@ def test_a_recording_is_converted(recording: Path, tmp_path: Path, capsys: pytes
     assert code == 0, error
     made, about = io.read(out), io.probe(out)
     assert about.sample_rate == RATE and abs(about.samples - RATE) <= 1 and np.abs(made.samples).max() > 0.01
+    assert not error
+    loud = io.read(recording).samples
+    Sound(np.clip(20 * loud, -1, 1), 44_100).save(recording)
+    code, error = told(capsys, recording, "-o", out, "--voice", "heart", "--f0", "dio")
+    assert code == 0 and "cut off at full scale in" in error and len(error.splitlines()) == 1
     assert b"synthetic: yes" in out.read_bytes() and b"convert-24k" in out.read_bytes()
     code, error = told(capsys, recording, "-o", out, "--voice", "haert")
     assert code == 2 and "did you mean heart" in error

@@ -524,9 +524,7 @@ def measured(work: Path, singer: str) -> Target:
     median = [float(np.median(np.concatenate(values))) for values in (f0, level)]
     sung = [np.load(path)["f0"] for path in sorted(work.glob(f"{singer}-*-sung.npz"))[:200]]
     height = round(float(np.median(np.concatenate([each[each > 0] for each in sung]))), 1) if sung else None
-    return Target(
-        f0=round(median[0], 1), level=round(float(np.log(median[1])), 3), sung=height, about=ABOUT[singer]
-    )
+    return Target(f0=round(median[0], 1), level=round(float(np.log(median[1])), 3), sung=height, about=ABOUT[singer])
 
 
 def main() -> None:

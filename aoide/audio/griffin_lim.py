@@ -13,7 +13,7 @@ from aoide.audio.mel_config import MelConfig, filterbank
 from aoide.audio.spectrum import window_of
 from aoide.config import UserError
 
-UPDATES, STEPS = 30, 32  # of the spectrum, of the phases
+UPDATES, STEPS = 20, 16  # of the spectrum, of the phases
 MOMENTUM = 0.99  # of the phases
 
 
@@ -32,12 +32,12 @@ def sound_of(mel: np.ndarray, config: MelConfig, steps: int = STEPS, seed: int =
     window = window_of("hann", config.win, config.n_fft).astype(np.float64)
     draw = np.random.default_rng(seed)
     spectrum = magnitude * np.exp(2j * np.pi * draw.random(magnitude.shape))
-    before = np.zeros_like(spectrum)
+    before, weight = np.zeros_like(spectrum), _weight(window, config.hop, len(mel))
     for _ in range(steps):
-        again = _forth(_back(spectrum, window, config.hop), window, config.hop, len(mel))
+        again = _forth(_back(spectrum, window, weight, config.hop), window, config.hop, len(mel))
         pushed = again + MOMENTUM * (again - before)
         spectrum, before = magnitude * pushed / np.maximum(np.abs(pushed), 1e-9), again
-    return _back(spectrum, window, config.hop).astype(np.float32)
+    return _back(spectrum, window, weight, config.hop).astype(np.float32)
 
 
 def spectrum_of(bands: np.ndarray, config: MelConfig) -> np.ndarray:
@@ -50,15 +50,21 @@ def spectrum_of(bands: np.ndarray, config: MelConfig) -> np.ndarray:
     return spectrum
 
 
-def _back(spectrum: np.ndarray, window: np.ndarray, hop: int) -> np.ndarray:
-    """Frames overlapped and added: (frames, bins) -> (frames * hop,)."""
+def _back(spectrum: np.ndarray, window: np.ndarray, weight: np.ndarray, hop: int) -> np.ndarray:
+    """Frames overlapped and added: (frames, bins) -> (frames * hop,); `weight` is what windows come to."""
     size, frames = len(window), len(spectrum)
-    pieces = np.fft.irfft(spectrum, size) * window
-    sound, weight = np.zeros(size + hop * frames), np.zeros(size + hop * frames)
-    for number, piece in enumerate(pieces):
+    sound = np.zeros(len(weight))
+    for number, piece in enumerate(np.fft.irfft(spectrum, size) * window):
         sound[number * hop : number * hop + size] += piece
+    return (sound / weight)[size // 2 : size // 2 + frames * hop]
+
+
+def _weight(window: np.ndarray, hop: int, frames: int) -> np.ndarray:
+    """The sum of the squares of all windows at each sample."""
+    size, weight = len(window), np.zeros(len(window) + hop * frames)
+    for number in range(frames):
         weight[number * hop : number * hop + size] += window**2
-    return (sound / np.maximum(weight, 1e-6))[size // 2 : size // 2 + frames * hop]
+    return np.maximum(weight, 1e-6)
 
 
 def _forth(sound: np.ndarray, window: np.ndarray, hop: int, frames: int) -> np.ndarray:

@@ -59,6 +59,12 @@ def parser(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="semitones, or auto: into the range of the voice, for singing by whole semitones (default: auto)",
     )
+    parser.add_argument(
+        "--retrieval",
+        type=float,
+        metavar="X",
+        help="0 to 1: take the colour of the most alike frame that the singer sang; nearer to the voice, and rougher",
+    )
     parser.add_argument("--f0", choices=TRACKERS, default="swift", help="what finds F0 (default: swift)")
     parser.add_argument("--weights", metavar="SOURCE", help="of --like: published weights of OpenVoice's converter")
     parser.add_argument("--i-have-consent", action="store_true", help="whoever --like sounds like agreed to it")
@@ -79,6 +85,7 @@ def run(options: argparse.Namespace) -> int:
 
     seconds = io.probe(source).seconds
     settings: dict[str, Any] = {"transpose": options.transpose, "f0": options.f0, "task": options.task}
+    settings["retrieval"] = options.retrieval
     settings["told"] = lambda line: print(f"aoide: {source}: {line}", file=sys.stderr)
     with io.open_writer(options.output, converter.sample_rate, tags=converter.tags(singer)) as writer:
         _write(writer, converter.stream(Source.file(source), singer, **settings), seconds, converter.sample_rate)
@@ -158,6 +165,8 @@ def _like(options: argparse.Namespace) -> int:
         raise UserError(CONSENT.format(options.like))
     if options.f0 != "swift" or options.transpose != "auto":
         raise UserError("--like keeps F0 as OpenVoice does: leave --f0 and --transpose out")
+    if options.retrieval is not None:
+        raise UserError("--like has no frames to retrieve: leave --retrieval out")
     torch = require("torch", "torch")
     import aoide
     from aoide.audio import io

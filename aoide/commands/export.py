@@ -1,6 +1,7 @@
 """Make a voice, vocoder or codec of a trained model: aoide export RUN -o FOLDER.
 
-The folder works without torch: aoide say --voice FOLDER, aoide resynth --vocoder FOLDER, aoide encode --codec FOLDER.
+The folder works without torch: aoide say --voice FOLDER, aoide resynth --vocoder FOLDER, aoide encode --codec FOLDER,
+aoide sound CAPTION --model FOLDER (of tta/mel_dit).
 It holds the graph, its description and a model card whose gaps you fill in.
 
   aoide export runs/en-heart -o exported/en-heart --licence MIT
@@ -98,6 +99,8 @@ def run(options: argparse.Namespace) -> int:
     task = recipe.name.partition("/")[0]
     if recipe.name == "svs/xiaoicesing":
         return _singer(module, model, recipe, folder, options)
+    if recipe.name == "tta/mel_dit":
+        return _described(model, recipe, folder, options)
     if task in ("vocoder", "codec"):
         return _pack(task, module, model, recipe, folder, options)
     frontend(options.language)  # an unknown language ends here
@@ -162,6 +165,34 @@ def _singer(module: Any, model: Any, recipe: Recipe, checkpoint: Path, options: 
     print(
         f"{options.output}: {name} sings {about.language}, {size:.1f} MB: aoide sing SONG --voice {options.output} "
         "-o song.wav"
+    )
+    print(f"fill in {options.output / 'card.md'}: data, evaluation and ethics are yours to state")
+    return 0
+
+
+def _described(model: Any, recipe: Recipe, checkpoint: Path, options: argparse.Namespace) -> int:
+    """A model of described sounds as a folder; what it knows is read from the corpus that it was trained on."""
+    from aoide.data.manifest import Manifest
+    from aoide.generate.pack_described import About, export_described
+
+    clips = Manifest(Path(recipe.data.manifest))
+    told = [
+        [text for text in clip.more.get("captions") or [clip.text] if text]
+        for clip in (clips[number] for number in range(len(clips)))
+    ]
+    about = About(
+        name=options.name or options.output.resolve().name,
+        licence=options.licence,
+        summary=options.summary,
+        told=[text for texts in told for text in texts],
+        things=[min(texts, key=len) for texts in told if texts],
+        facts=_facts(model, recipe, checkpoint),
+    )
+    description = export_described(model, options.output, about, quantise=options.quantise)
+    size = sum(path.stat().st_size for path in options.output.glob("*.onnx")) / 1e6
+    print(
+        f"{options.output}: {description.name} knows {len(description.words)} words, {size:.1f} MB: "
+        f"aoide sound CAPTION --model {options.output} -o sound.wav"
     )
     print(f"fill in {options.output / 'card.md'}: data, evaluation and ethics are yours to state")
     return 0

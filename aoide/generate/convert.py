@@ -29,6 +29,7 @@ FADE = 0.1  # seconds over which a part goes over into the next
 FLOOR, CEILING = 60.0, 1100.0  # Hz between which F0 is looked for
 LEAST = 5  # voiced frames of which a median says something
 PIECE = 10  # seconds that a sound in memory is handed out at a time
+FULL, FLAT = 32767 / 32768, 3  # of full scale: so many samples running at it were cut off there
 Task = Literal["svc", "vc"]
 Transpose = float | Literal["auto"]
 Work = Callable[[np.ndarray, int], np.ndarray]
@@ -41,10 +42,12 @@ class Source:
     Attributes:
         blocks: rate in Hz -> its samples at that rate, one channel, in pieces.
         seconds: how long it is.
+        clipped: reads it as it is, and counts the places where it was cut off at full scale.
     """
 
     blocks: Callable[[int], Iterator[np.ndarray]]
     seconds: float
+    clipped: Callable[[], int] = lambda: 0
 
     @classmethod
     def of(cls, sound: Sound) -> Source:
@@ -54,7 +57,7 @@ class Source:
             samples = sound.mono().resample(rate).samples
             return (samples[i : i + PIECE * rate] for i in range(0, len(samples), PIECE * rate))
 
-        return cls(blocks, sound.seconds)
+        return cls(blocks, sound.seconds, lambda: flat(sound.samples))
 
     @classmethod
     def file(cls, path: str | os.PathLike[str]) -> Source:
@@ -63,7 +66,26 @@ class Source:
         Raises:
             UserError: none that can be read.
         """
-        return cls(lambda rate: io.blocks(path, rate), io.probe(path).seconds)
+        return cls(lambda rate: io.blocks(path, rate), io.probe(path).seconds, lambda: _flat_in(path))
+
+
+def flat(samples: np.ndarray) -> int:
+    """Samples (samples,) or (samples, channels) -> places where FLAT or more running ones are at full scale."""
+    full = np.abs(samples if samples.ndim == 2 else samples[:, None]) >= FULL
+    if not full.any() or len(full) < FLAT:
+        return 0
+    runs = np.all([full[n : len(full) - FLAT + 1 + n] for n in range(FLAT)], axis=0)
+    return int(runs[0].sum() + (runs[1:] & ~runs[:-1]).sum())
+
+
+def _flat_in(path: str | os.PathLike[str]) -> int:
+    """The same of a file; 0 of one that was coded with loss by a codec that libsndfile does not read."""
+    if not io.native(path):
+        return 0
+    import soundfile
+
+    with soundfile.SoundFile(os.fspath(path)) as file:
+        return sum(flat(piece) for piece in file.blocks(PIECE * file.samplerate, dtype="float32", always_2d=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,6 +156,17 @@ def survey(source: Source, rate: int, hop: int, method: pitch.Method = "swift") 
     none = [np.zeros(0, np.float32)]
     starts = tuple(start for start in starts if start < max(1, length))
     return Heard(starts, np.concatenate(none + f0s), np.concatenate(none + levels), hop)
+
+
+def findings(source: Source, heard: Heard) -> Iterator[str]:
+    """What is odd about a source, a line each; it is converted all the same."""
+    if heard.silent:
+        yield "nothing is heard in the recording: what comes out is silent, too"
+    elif heard.median is None:
+        yield "no pitch is heard in the recording (a whisper, noise?): it is converted without being transposed"
+    places = source.clipped()
+    if places:
+        yield f"the recording was cut off at full scale in {places} places: record it with less gain if you can"
 
 
 def cuts(source: Source, rate: int, hop: int, longest: float = LONGEST) -> tuple[int, ...]:

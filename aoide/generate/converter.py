@@ -4,36 +4,40 @@
     converter.convert(Sound.load("in.wav"), "heart").save("out.wav")
     converter.convert(sound, {"heart": 0.5, "f001": 0.5}, transpose=-12)
 
-Its folder: `converter.json` (what it is), `content.onnx`, `mel.onnx`, `card.md`. The first graph takes mel (1, frames,
-stride * mels), some frames side by side, and their f0 (1, frames, stride), and gives their content, what is said, side
-by side as well. The second takes content (1, frames, dim), f0 (1, frames) Hz with 0 = unvoiced, energy (1, frames) and
-mixture (1, frames, singers), shares of the singers, and gives the mel in their voice, of which a vocoder makes the
-sound. F0 and loudness are those of the source, so the song is the same.
+Its folder: `converter.json` (what it is), `content.onnx`, `mel.onnx`, `card.md`, and perhaps `bank.npz`, frames that
+the singers sang (`generate/retrieval.py`). The first graph takes mel (1, frames, stride * mels), some frames side by
+side, and their f0 (1, frames, stride), and gives their content, what is said, side by side as well. The second takes
+content (1, frames, dim), f0 (1, frames) Hz with 0 = unvoiced, energy (1, frames) and mixture (1, frames, singers),
+shares of the singers, and gives the mel in their voice, of which a vocoder makes the sound. F0 and loudness are those
+of the source, so the song is the same.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from aoide import trace
 from aoide.audio import pitch
 from aoide.audio.mel_config import MelConfig
 from aoide.audio.sound import Sound
 from aoide.audio.spectrum import log_mel, transform, window_of
 from aoide.config import UserError, near
-from aoide.generate.convert import Heard, Source, Task, Transpose, joined, semitones, survey
-from aoide.generate.packed import Packed, open_graph, read, tags
+from aoide.generate import retrieval as frames
+from aoide.generate.convert import Heard, Source, Task, Transpose, findings, joined, semitones, survey
+from aoide.generate.packed import Packed, checked, open_graph, read, tags
 from aoide.generate.vocoder import Vocoder
 from aoide.voices import DEFAULT_VOCODER
 
 FILE = "converter"
 LOUDER = 1.4  # nats, 12 dB, by which a frame that came out too quiet is raised at most
 SILENCE = 1e-4  # root mean square of a hop, -80 dB, below which nobody sings
+KNEE = 0.9  # of full scale, above which what comes out is bent, not cut off
 
 Singers = str | Mapping[str, float] | None
 
@@ -44,6 +48,7 @@ class Target:
 
     f0: float  # Hz, the median of the singer's own F0
     level: float  # natural logarithm of the root mean square of a hop, the median of the singer's own voiced ones
+    sung: float | None = None  # Hz, the median when the singer sings, of one whose f0 is that of speech
     about: str = ""  # who it is, for people
 
 
@@ -58,10 +63,13 @@ class Description(Packed):
     energy: Literal["bands", "spectrum"] = "bands"  # of what the length of a frame is taken (aoide/audio/energy.py)
     singers: dict[str, Target]  # in the order of the table
     vocoder: str = DEFAULT_VOCODER
+    retrieval: float = 0.0  # by how much frames take the colour of the singer's own in bank.npz, 0 to 1, unless told
 
     def __post_init__(self) -> None:
         if not self.singers:
             raise ValueError("a converter has one singer or more")
+        if not 0 <= self.retrieval <= 1:
+            raise ValueError(f"retrieval is from 0 to 1, got {self.retrieval}")
 
 
 class Converter:
@@ -85,6 +93,10 @@ class Converter:
             open_graph(self.folder / file, of.sha256[file], threads) for file in ("content.onnx", "mel.onnx")
         )
         self.name, self.singers, self.mel = of.name, tuple(of.singers), of.mel
+        self._banks: dict[str, frames.Bank] = {}
+        if frames.FILE in of.sha256:
+            checked(self.folder / frames.FILE, of.sha256[frames.FILE])
+            self._banks = frames.load(self.folder / frames.FILE, of.mel.n_mels)
         self.sample_rate = of.mel.sample_rate
         self._vocoder = Vocoder(vocoder or of.vocoder, threads)
         if self._vocoder.mel != of.mel:
@@ -113,6 +125,8 @@ class Converter:
         transpose: Transpose = "auto",
         f0: pitch.Method = "swift",
         task: Task = "svc",
+        retrieval: float | None = None,
+        told: Callable[[str], object] = lambda _: None,
     ) -> Sound:
         """A sound in another voice: one channel at `sample_rate`, as long as before.
 
@@ -120,13 +134,18 @@ class Converter:
             singer: a name of `singers`, or shares of several; None: the first.
             transpose: semitones, or "auto": see `aoide.generate.convert.semitones`.
             f0: the tracker of F0, see `aoide.audio.pitch`.
-            task: "svc" keeps to whole semitones, "vc" (speech) does not.
+            task: "svc" keeps to whole semitones, and to the height at which the singer speaks or sings, whichever is
+                nearer; "vc" (speech) is as high as the singer speaks, to the cent.
+            retrieval: by how much each frame takes the colour of the most alike one that the singer sang, 0 to 1:
+                nearer to the voice, and rougher; None: as the converter's folder says. See `generate/retrieval.py`.
+            told: is called with a line for each thing that is odd: see `aoide.generate.convert.findings`.
 
         Raises:
             UserError: a singer that is not there, NaN in the sound, or a transposition of more than four octaves.
             MissingExtra: the tracker is not installed.
         """
-        pieces = list(self.stream(Source.of(sound), singer, transpose=transpose, f0=f0, task=task))
+        settings: dict[str, Any] = {"transpose": transpose, "f0": f0, "task": task, "retrieval": retrieval}
+        pieces = list(self.stream(Source.of(sound), singer, **settings, told=told))
         samples = np.concatenate([np.zeros(0, np.float32), *pieces])
         return Sound(samples, self.sample_rate, self.tags(singer))
 
@@ -138,34 +157,54 @@ class Converter:
         transpose: Transpose = "auto",
         f0: pitch.Method = "swift",
         task: Task = "svc",
+        retrieval: float | None = None,
+        told: Callable[[str], object] = lambda _: None,
     ) -> Iterator[np.ndarray]:
         """The same in pieces, in constant memory; other arguments and errors as of `convert`."""
-        shares = self._shares(singer)
+        shares, amount = self._shares(singer), self._amount(retrieval)
         heard = survey(source, self.sample_rate, self.mel.hop, f0)
-        targets = list(self.description.singers.values())
-        height = math.exp(sum(share * math.log(of.f0) for share, of in zip(shares, targets, strict=True)))
+        for line in findings(source, heard):
+            told(line)
+        targets = self.description.singers.values()
         level = sum(share * of.level for share, of in zip(shares, targets, strict=True))
-        factor = 2 ** (semitones(transpose, task, heard.median, height) / 12)
+        factor = 2 ** (semitones(transpose, task, heard.median, self.height(shares, task, heard.median)) / 12)
         gain = 0.0 if heard.silent else level - heard.loudness
-        yield from self._stream(source, heard, shares, factor, gain)
+        yield from self._stream(source, heard, shares, factor, gain, amount)
+
+    def height(self, shares: np.ndarray, task: Task, source: float | None) -> float:
+        """Hz, to which the median of a source's F0 is brought; `source` is that median, None where there is none."""
+        targets = self.description.singers.values()
+        spoken, sung = (
+            math.exp(sum(share * math.log(hz) for share, hz in zip(shares, heights, strict=True)))
+            for heights in ([of.f0 for of in targets], [of.sung or of.f0 for of in targets])
+        )
+        if task == "vc" or source is None:
+            return spoken
+        return min(spoken, sung, key=lambda hz: abs(math.log(hz / source)))
 
     def _stream(
-        self, source: Source, heard: Heard, shares: np.ndarray, factor: float, gain: float
+        self, source: Source, heard: Heard, shares: np.ndarray, factor: float, gain: float, amount: float = 0.0
     ) -> Iterator[np.ndarray]:
         def work(samples: np.ndarray, first: int) -> np.ndarray:
             level = np.sqrt(np.square(samples.reshape(-1, self.mel.hop), dtype=np.float64).mean(1))
             if level.max() < SILENCE:
                 return np.zeros_like(samples)
             f0 = np.where(level > SILENCE, heard.f0_of(first, len(level)), 0.0).astype(np.float32)
-            mel = self.said(samples, f0, shares, factor, gain)
-            return np.clip(self._vocoder.vocode(mel), -1.0, 1.0)
+            mel = self.said(samples, f0, shares, factor, gain, amount)
+            return limited(self._vocoder.vocode(mel))
 
         yield from joined(source, heard.starts, self.sample_rate, self.mel.hop, work)
 
     # -------------------------------------------------------------------------------------------------------------- mel
 
     def said(
-        self, samples: np.ndarray, f0: np.ndarray, shares: np.ndarray, factor: float = 1.0, gain: float = 0.0
+        self,
+        samples: np.ndarray,
+        f0: np.ndarray,
+        shares: np.ndarray,
+        factor: float = 1.0,
+        gain: float = 0.0,
+        amount: float = 0.0,
     ) -> np.ndarray:
         """The mel (frames, mels) of what samples (frames * hop,) say, in the voice of `shares`.
 
@@ -174,12 +213,14 @@ class Converter:
             shares: (singers,), see `_shares`.
             factor: of F0.
             gain: nats by which the source is made louder for the networks; the mel is as loud as the source was.
+            amount: of retrieval, see `convert`.
         """
         of = self.description
         source = log_mel(samples, of.mel)
         heard = np.maximum(source + np.float32(gain), np.float32(of.mel.silence))
         energy = self._energy(samples, source) * math.exp(gain)
         content = self.content(heard, f0)
+        trace.report("content", content)
         feeds = {
             "content": content[None],
             "f0": (f0[None] * factor).astype(np.float32),
@@ -187,6 +228,9 @@ class Converter:
             "mixture": np.tile(shares.astype(np.float32), (1, len(f0), 1)),
         }
         mel = self._mel.run(["mel"], feeds)[0][0]
+        for name, share in zip(self.singers, amount * shares, strict=True):
+            if share and name in self._banks:
+                mel = mel + share * self._banks[name].nearer(mel, feeds["f0"][0], of.mel)
         return as_loud(mel, source, gain, of.mel.silence)
 
     def content(self, mel: np.ndarray, f0: np.ndarray) -> np.ndarray:
@@ -209,6 +253,16 @@ class Converter:
         return np.linalg.norm(
             transform(padded, of.n_fft, of.hop, window_of("hann", of.win, of.n_fft), len(mel)), axis=1
         )
+
+    def _amount(self, retrieval: float | None) -> float:
+        """Of retrieval, checked."""
+        if retrieval is None:
+            return self.description.retrieval
+        if not 0 <= retrieval <= 1:
+            raise UserError(f"retrieval: 0 to 1, got {retrieval:g}")
+        if retrieval and not self._banks:
+            raise UserError(f"{self.name} has no frames of its singers to retrieve (bank.npz); leave retrieval out")
+        return retrieval
 
     def _shares(self, singer: Singers) -> np.ndarray:
         """(singers,) float32 that add up to 1."""
@@ -233,3 +287,10 @@ def as_loud(mel: np.ndarray, source: np.ndarray, gain: float, silence: float) ->
     wanted, found = (np.log(np.linalg.norm(np.exp(x), axis=1) + 1e-6) for x in (source, mel))
     change = np.minimum(wanted - found, LOUDER - gain)
     return np.maximum(mel + change[:, None], np.float32(silence)).astype(np.float32)
+
+
+def limited(samples: np.ndarray) -> np.ndarray:
+    """Samples within full scale: what is above KNEE is bent, so that a peak stays a peak."""
+    over = np.abs(samples) - KNEE
+    bent = KNEE + (1 - KNEE) * np.tanh(np.maximum(over, 0.0) / (1 - KNEE))
+    return np.where(over > 0, np.copysign(bent, samples), samples).astype(np.float32)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from aoide.config import UserError
+from aoide.generate import retrieval
 from aoide.generate.converter import FILE, Description, Target
 from aoide.generate.export import headed, to_onnx
 from aoide.generate.pack import aside, prove
@@ -44,16 +45,24 @@ class About:
     facts: dict[str, str] = field(default_factory=dict)  # for the card: heading -> Markdown
     energy: Literal["bands", "spectrum"] = "spectrum"  # what the conversion was trained with; `aoide train`: spectrum
     vocoder: str = DEFAULT_VOCODER
+    retrieval: float = 0.0  # unless told, where there are banks
 
 
 def export_converter(
-    content: Any, conversion: Any, target: Path, about: About, *, quantise: bool = True
+    content: Any,
+    conversion: Any,
+    target: Path,
+    about: About,
+    *,
+    banks: Mapping[str, retrieval.Bank] | None = None,
+    quantise: bool = True,
 ) -> Description:
     """Writes the converter folder `target`.
 
     Args:
         content: a trained `content/phonemes`.
         conversion: a trained `svc/harmonic` that was trained with its content.
+        banks: frames that the singers sang, which the converted are brought near to.
         quantise: weights of 8 bits, stored so.
 
     Raises:
@@ -89,11 +98,16 @@ def export_converter(
             if quantise:
                 store_in_8_bits(folder / file)
                 prove(graph, folder / file, takes, (gives,), examples)
+        files = [file for _, file, *_ in parts]
+        if banks:
+            retrieval.save(folder / retrieval.FILE, dict(banks))
+            files.append(retrieval.FILE)
         description = Description(
             name=about.name,
             summary=about.summary,
             licence=about.licence,
-            sha256={file: sum_of(folder / file) for _, file, *_ in parts},
+            sha256={file: sum_of(folder / file) for file in files},
+            retrieval=about.retrieval if banks else 0.0,
             mel=mel,
             content=of.content,
             stride=stride,

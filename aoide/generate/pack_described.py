@@ -83,6 +83,7 @@ def known(told: Iterable[str], short: Iterable[str]) -> tuple[list[str], list[st
 class About:
     """What a model of sounds says about itself and its weights cannot know."""
 
+    name: str
     licence: str
     told: Iterable[str]  # the captions of training
     things: Iterable[str]  # short ones, of what it knows, that are named to users
@@ -130,7 +131,7 @@ def export_described(model: Any, target: Path, about: About, *, quantise: bool =
                 store_in_8_bits(folder / file)
                 prove(graph, folder / file, takes, gives, examples)
         description = Description(
-            name=target.name,
+            name=about.name,
             summary=about.summary,
             licence=about.licence,
             sha256={file: sum_of(folder / file) for _, file, *_ in parts},

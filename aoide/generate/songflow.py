@@ -23,10 +23,11 @@ from aoide.config import UserError
 from aoide.models import ttm
 from aoide.models.ttm import MIX
 from aoide.models.ttm.songflow import STEMS
-from aoide.score.song_script import SongScript
+from aoide.score.song_script import PAUSE, RATE, REST, SongScript
 from aoide.text.song_grid import House, Symbols, grid, style_code
 
 BEHIND = 1.0  # seconds after the last word, where nobody says how long the song is
+FITTING = 1.05  # times faster than what would just fit
 PIECE = 256  # frames of latents that are decoded at a time
 
 
@@ -92,13 +93,16 @@ class SongFlow:
             style_vector: (style_dim,), in place of a style in words.
 
         Raises:
-            UserError: no style, a length that it does not make, or lyrics that cannot be read.
+            UserError: no style, a length that it does not make, lyrics that cannot be read, or whose times go on after
+                the end of the song.
         """
         style = style or script.style
         timed = script.timed()
-        if seconds is None:
-            seconds = max((end for _, _, end in timed.spans()), default=0.0) + BEHIND
+        end = max((end for _, _, end in timed.spans()), default=0.0)
+        seconds = end + BEHIND if seconds is None else seconds
         ttm.check(self, [] if style_vector is not None else [style], seconds)
+        if end > seconds:
+            timed = _squeezed(script, end / seconds)
         config = self._model.config
         frames = max(1, round(seconds * config.frame_rate))
         symbols = self._symbols or House(script.language or "en")
@@ -135,3 +139,17 @@ class SongFlow:
             begin, end = max(0, first - around), min(len(latents), last + around)
             sound = self._autoencoder.decode(latents[None, begin:end])[0].cpu()
             yield sound[(first - begin) * hop : (last - begin) * hop]
+
+
+def _squeezed(script: SongScript, factor: float) -> SongScript:
+    """Lyrics without times of their own, sung so much faster that they fit.
+
+    Raises:
+        UserError: they have times.
+    """
+    if script.has_times:
+        raise UserError(
+            f"the lyrics go on {factor:.2g} times as long as the song: ask for more seconds, or leave them out"
+        )
+    faster = factor * FITTING
+    return script.timed(rate=RATE * faster, pause=PAUSE / faster, rest=REST / faster)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+import zlib
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -123,7 +124,7 @@ def _unpack(data: bytes, where: str) -> bytes:
             if path not in names:
                 raise UserError(f"{where}: an archive without a score in it")
             return _member(archive, path, where)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{where}: a damaged archive: {error}") from None

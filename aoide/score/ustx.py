@@ -69,9 +69,24 @@ def _yaml(text: str, where: str) -> dict[str, Any]:
         raise UserError(
             f"{where}: not YAML, or damaged{f' in line {mark.line + 1}' if mark else ''}: {problem}"
         ) from None
+    if _grows(project, 2 * len(text) + 100):
+        raise UserError(f"{where}: its YAML repeats itself (*aliases) until it is larger than the file; refused")
     if not isinstance(project, dict) or not ({"voice_parts", "ustx_version", "tracks"} & set(project)):
         raise UserError(f"{where}: YAML, but not a project of OpenUtau")
     return project
+
+
+def _grows(project: Any, most: int) -> bool:
+    """Whether there are more than `most` things in it, which a file of so many characters only has by its aliases."""
+    waiting, count = [project], 0
+    while waiting and count <= most:
+        count += 1
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+    return count > most
 
 
 def _refuse_newer(text: str, where: str) -> None:

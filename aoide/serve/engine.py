@@ -204,12 +204,11 @@ class Engine:
                 spoken = voice.render(
                     [item.phonemes for item in items], [item.speed for item in items], [item.pitch for item in items]
                 )
+                for item, parts in zip(items, spoken, strict=True):
+                    item.settle(parts)
             except Exception as error:  # one bad sentence must not end the thread; whoever asked is told
                 for item in items:
                     item.settle(None, error)
-            else:
-                for item, parts in zip(items, spoken, strict=True):
-                    item.settle(parts)
             finally:
                 self._line.done()
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from fastapi.responses import JSONResponse, Response
 
-KINDS = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+Result = TypeVar("Result")
 
 
 class RequestError(Exception):
@@ -40,13 +47,39 @@ def problem(
     return JSONResponse({"error": error}, status, dict(headers or {}))
 
 
+class GoneError(Exception):
+    """The client went away before there was anything to send; nobody reads an answer."""
+
+
+async def unless_gone(receive: Any, wanted: Awaitable[Result]) -> Result:
+    """Waits for something as long as the client is there.
+
+    Args:
+        receive: of ASGI, after the body was read.
+
+    Raises:
+        GoneError: the client has closed the connection; `wanted` was cancelled.
+    """
+    worker = asyncio.ensure_future(wanted)
+    listener = asyncio.create_task(_gone(receive))
+    try:
+        await asyncio.wait({worker, listener}, return_when=asyncio.FIRST_COMPLETED)
+        if not worker.done():
+            raise GoneError
+        return worker.result()
+    finally:
+        for task in (worker, listener):
+            task.cancel()
+        await asyncio.gather(worker, listener, return_exceptions=True)
+
+
 class SoundResponse(Response):
     """Sends pieces as they come, and stops their making when the client goes away or takes nothing for too long.
 
     Args:
         pieces: bytes; the first is there already, so that an error before the first sound has a status of its own.
         patience: seconds to wait for a client that takes nothing.
-        ended: called once, with "sent", "left" (the client went away), "stalled" or "failed".
+        ended: awaited once, with "sent", "left" (the client went away), "stalled" or "failed".
     """
 
     def __init__(
@@ -55,7 +88,7 @@ class SoundResponse(Response):
         media_type: str,
         headers: Mapping[str, str],
         patience: float,
-        ended: Callable[[str], None],
+        ended: Callable[[str], Awaitable[None]],
     ) -> None:
         super().__init__(None, 200, dict(headers), media_type)
         del self.headers["content-length"]  # it is not known
@@ -75,9 +108,11 @@ class SoundResponse(Response):
         finally:
             for task in (sender, listener):
                 task.cancel()
-            await asyncio.gather(sender, listener, return_exceptions=True)
-            await self._pieces.aclose()  # type: ignore[attr-defined]
-            self._ended(how)
+            try:
+                await asyncio.gather(sender, listener, return_exceptions=True)
+                await self._pieces.aclose()  # type: ignore[attr-defined]
+            finally:  # also where the server stops and cancels what is still open
+                await self._ended(how)
 
     async def _send(self, send: Any) -> str:
         try:

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Response, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Depends, Request, Response, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, Field, ValidationError
 
 from aoide.config import UserError
@@ -20,10 +20,12 @@ from aoide.generate.voice import PITCHES, SPEEDS
 from aoide.serve import state
 from aoide.serve.encode import TYPES, Encoder
 from aoide.serve.engine import pieces
-from aoide.serve.responses import RequestError, SoundResponse
+from aoide.serve.responses import GoneError, RequestError, SoundResponse, unless_gone
+from aoide.serve.settings import MESSAGE
 from aoide.serve.state import Server
 
 router = APIRouter()
+LONGEST = 3600  # seconds that a WebSocket may be open
 Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 HEADER = "X-Aoide-Provenance"  # where a format has no place for it, the answer still says that the sound is synthetic
 
@@ -60,7 +62,7 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/v1/audio/speech", response_class=Response, responses=ANSWERS)
-async def speech(request: SpeechRequest, server: Shared) -> SoundResponse:
+async def speech(request: SpeechRequest, http: Request, server: Shared) -> SoundResponse:
     """Says a text of any voice, and sends it sentence by sentence."""
     voice = model_voice(server, request)
     if len(request.input) > server.settings.most_characters:
@@ -68,30 +70,35 @@ async def speech(request: SpeechRequest, server: Shared) -> SoundResponse:
         raise RequestError(
             413, f"input has {len(request.input):,} characters; at most {most:,} are spoken at once", "input"
         )
+    of = server.engine.voices[voice]
+    tags = of.tags(request.seed)
+    encoder = Encoder(request.response_format, of.sample_rate, tags)
     leave = server.door.enter()
     started = time.perf_counter()
     spoken = say(server, request, voice, request.input)
-    try:
-        first = await anext(spoken)
-    except BaseException as error:
+
+    async def ended(how: str) -> None:
         leave()
-        server.counters.requests.labels("speech", "failed").inc()
+        server.counters.requests.labels("speech", how).inc()
+        await spoken.aclose()  # type: ignore[attr-defined]
+
+    try:
+        first = await unless_gone(http.receive, anext(spoken))
+        server.counters.first.labels("speech").observe(time.perf_counter() - started)
+        sent, kind = encoded(server, encoder, first, spoken), encoder.type
+        if request.stream_format == "sse":
+            sent, kind = events(sent), "text/event-stream"
+        return SoundResponse(sent, kind, {HEADER: as_header(tags["comment"])}, server.settings.patience, ended)
+    except BaseException as error:
+        await ended("left" if isinstance(error, GoneError) else "failed")
         if isinstance(error, UserError):
             raise RequestError(400, str(error), "input") from None
         raise
-    server.counters.first.labels("speech").observe(time.perf_counter() - started)
 
-    def ended(how: str) -> None:
-        leave()
-        server.counters.requests.labels("speech", how).inc()
 
-    of = server.engine.voices[voice]
-    encoder = Encoder(request.response_format, of.sample_rate, of.tags(request.seed))
-    told = of.tags(request.seed)["comment"]
-    sent, kind = encoded(server, encoder, first, spoken), encoder.type
-    if request.stream_format == "sse":
-        sent, kind = events(sent), "text/event-stream"
-    return SoundResponse(sent, kind, {HEADER: told}, server.settings.patience, ended)
+def as_header(text: str) -> str:
+    """As a header can carry it: no line ends, Latin letters."""
+    return " ".join(text.split()).encode("latin-1", "replace").decode("latin-1")
 
 
 def model_voice(server: Server, request: SpeechRequest) -> str:
@@ -108,13 +115,10 @@ def say(server: Server, settled: Settled, voice: str, text: Any, executor: Any =
 
 async def encoded(server: Server, encoder: Encoder, first: Speech, rest: AsyncIterator[Speech]) -> AsyncIterator[bytes]:
     """The bytes of speech, and of its end."""
-    try:
-        yield await _add(server, encoder, first)
-        async for speech in rest:
-            yield await _add(server, encoder, speech)
-        yield encoder.close()
-    finally:
-        await rest.aclose()  # type: ignore[attr-defined]
+    yield await _add(server, encoder, first)
+    async for speech in rest:
+        yield await _add(server, encoder, speech)
+    yield encoder.close()
 
 
 async def _add(server: Server, encoder: Encoder, speech: Speech) -> bytes:
@@ -160,7 +164,10 @@ async def stream(socket: WebSocket) -> None:
     how = "failed"
     try:
         with server.door.pass_through():
-            how = await _converse(server, socket)
+            async with asyncio.timeout(LONGEST):
+                how = await _converse(server, socket)
+    except TimeoutError:
+        await _refuse(socket, f"a socket lasts {LONGEST // 60} minutes at most", 1008)
     except RequestError as error:
         await _refuse(socket, str(error), 1013 if error.status == 429 else 1008)
     except (ValidationError, UserError) as error:
@@ -182,7 +189,7 @@ async def _converse(server: Server, socket: WebSocket) -> str:
     spoken = say(server, start, voice, pieces(feed), server.listeners)
     speaker = asyncio.create_task(_send(server, socket, encoder, spoken))
     try:
-        await asyncio.wait({reader, speaker}, return_when=asyncio.FIRST_EXCEPTION)
+        await asyncio.wait({reader, speaker}, return_when=asyncio.FIRST_COMPLETED)  # the reader only ends in an error
         for task in (reader, speaker):
             if task.done():
                 task.result()
@@ -209,13 +216,18 @@ async def _next(server: Server, socket: WebSocket) -> str:
         raise UserError(f"nothing came for {server.settings.patience:g} s") from None
     except KeyError:
         raise UserError("messages are JSON texts, and this one is binary") from None
-    if len(text) > server.settings.most_characters * 6 + 1000:
+    if len(text) > MESSAGE + 6 * server.settings.most_characters:
         raise UserError(f"a message holds at most {server.settings.most_characters:,} characters of text")
     return text
 
 
 async def _read(server: Server, socket: WebSocket, feed: queue.SimpleQueue[str | None]) -> None:
-    """Hands on what the client writes, until it ends or has written all that it may."""
+    """Hands on what the client writes; when that is at its end, only sees to it that somebody still listens.
+
+    Raises:
+        UserError: something else came, or more than may be written, or nothing for too long.
+        WebSocketDisconnect: the client has gone.
+    """
     total = 0
     while True:
         text = await _next(server, socket)
@@ -225,13 +237,15 @@ async def _read(server: Server, socket: WebSocket, feed: queue.SimpleQueue[str |
             raise UserError('a message is not JSON; send {"text": "..."} or {"end": true}') from None
         if isinstance(message, dict) and message.get("end") is True:
             feed.put(None)
-            return
+            break
         if not isinstance(message, dict) or not isinstance(message.get("text"), str):
             raise UserError('send {"text": "..."} or {"end": true}')
         total += len(message["text"])
         if total > server.settings.most_characters:
             raise UserError(f"at most {server.settings.most_characters:,} characters are spoken on one socket")
-        feed.put(message["text"])
+        feed.put(message["text"].encode("utf-8", "replace").decode())  # half a surrogate pair is no letter
+    while True:
+        await socket.receive_text()
 
 
 async def _send(server: Server, socket: WebSocket, encoder: Encoder, spoken: AsyncIterator[Speech]) -> None:

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from aoide import voices
 from aoide.config import UserError, near
+from aoide.generate import folder as voice_folder
 from aoide.serve.engine import Engine
 from aoide.serve.responses import RequestError
 from aoide.serve.settings import STOCK_VOICES, Settings
@@ -89,7 +90,11 @@ class Server:
         self.settings = settings
         self.folders = {name: voices.find(name) for name in voices.names()}
         for folder in settings.others:
-            self.folders[Path(folder).resolve().name] = voices.find(folder)
+            voice_folder.read(folder)  # what is wrong with it is said now, and not by threads
+            name = Path(folder).resolve().name
+            if name in self.folders:
+                raise UserError(f"{folder}: there is a voice {name!r} already; rename the folder")
+            self.folders[name] = Path(folder)
         if settings.voice not in self.folders:
             raise UserError(f"no voice {settings.voice!r};{near(settings.voice, self.folders)}")
         self.aliases = dict.fromkeys(STOCK_VOICES, settings.voice) | dict(settings.aliases)
@@ -97,6 +102,7 @@ class Server:
         self.door = Door(settings.waiting, settings.threads, self.counters)
         self.tasks = ThreadPoolExecutor(settings.threads, "task")  # conversion, singing and described sound
         self.listeners = ThreadPoolExecutor(settings.sockets, "socket")  # each waits for its client's next words
+        self.turns = asyncio.Semaphore(2 * settings.threads + 2)  # files that are in memory, decoded
         self.sockets = 0
         self._loaded: dict[tuple[str, str], Any] = {}
         self._loading = asyncio.Lock()

@@ -21,23 +21,26 @@ class Field:
 
     Attributes:
         name: in `Values`.
-        kind: text, a longer one, a number, a choice, a sound (with a microphone), or a file.
+        kind: text, a longer one, one that the command reads from a file, a number, a choice, a sound (with a
+            microphone), or a file.
         label: for people.
         value: at the beginning.
         bounds: of a number: least, most, step.
         choices: of a choice.
         endings: of a file.
         more: belongs to what is folded away.
+        needed: whether it may be left empty.
     """
 
     name: str
-    kind: Literal["text", "lines", "number", "choice", "sound", "file"]
+    kind: Literal["text", "lines", "script", "number", "choice", "sound", "file"]
     label: str
     value: Any = None
     bounds: tuple[float, float, float] = (0, 1, 1)
     choices: tuple[str, ...] = ()
     endings: tuple[str, ...] = ()
     more: bool = False
+    needed: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,9 +54,10 @@ class Tab:
         words: values -> the words after `aoide`.
         lines: values -> the lines of Python.
         examples: values of all fields; "example:NAME" is a file of the studio's own.
-        result: the file that the command writes, in the job's folder.
+        result: the file that the command writes, in the job's folder; None: NAME.wav.
         shows: what the result is: a sound, or a page.
         cards: of whom the model cards are shown.
+        melody: whether the sound is of one voice, so that its F0 says something.
     """
 
     name: str
@@ -62,9 +66,10 @@ class Tab:
     words: Callable[[Values], Sequence[str]]
     lines: Callable[[Values], str]
     examples: tuple[tuple[Any, ...], ...] = ()
-    result: str = "out.wav"
+    result: str | None = None
     shows: Literal["sound", "page"] = "sound"
     cards: tuple[str, ...] = field(default=())
+    melody: bool = True
 
 
 def _options(values: Values, **defaults: Any) -> list[str]:
@@ -111,12 +116,12 @@ def say() -> Tab:
             "say",
             v["text"],
             "-o",
-            "out.wav",
+            "say.wav",
             *_options(v, voice=voices.DEFAULT, speed=1.0, pitch=0, seed=0),
         ],  # fmt: skip
         lines=lambda v: (
             f"import aoide\n\nvoice = aoide.load({v['voice']!r})\n"
-            f"voice.say({v['text']!r}{_call(v, speed=1.0, pitch=0, seed=0)}).save('out.wav')"
+            f"voice.say({v['text']!r}{_call(v, speed=1.0, pitch=0, seed=0)}).save('say.wav')"
         ),
         examples=(
             ("Any input becomes sound.", "en-heart", 1.0, 0, 0),
@@ -138,7 +143,12 @@ def sing() -> Tab:
             _voice("singer", "Singer"),
             Field(name="transpose", kind="number", label="Transpose, semitones", value=0, bounds=(-24, 24, 1)),
             Field(
-                name="lyrics", kind="text", label="Other lyrics: Twin-kle twin-kle lit-tle star", value="", more=True
+                name="lyrics",
+                kind="text",
+                label="Other lyrics: Twin-kle twin-kle lit-tle star",
+                value="",
+                more=True,
+                needed=False,
             ),
             SEED,
         ),
@@ -146,17 +156,17 @@ def sing() -> Tab:
             "sing",
             v["song"],
             "-o",
-            "out.wav",
+            "sing.wav",
             *_options(v, voice=None, transpose=0, lyrics="", seed=0),
         ],  # fmt: skip
         lines=lambda v: (
             f"import aoide\n\nscore = aoide.Score.load({v['song']!r})"
             + (f".with_lyrics({v['lyrics']!r})" if v["lyrics"] else "")
-            + f"\naoide.load({v['voice']!r}).sing(score{_call(v, transpose=0, seed=0)}).save('out.wav')"
+            + f"\naoide.load({v['voice']!r}).sing(score{_call(v, transpose=0, seed=0)}).save('sing.wav')"
         ),
         examples=(
             ("example:twinkle.musicxml", "en-heart-song", 0, "", 0),
-            ("example:twinkle.musicxml", "en-heart-song", 3, "La la la la", 1),
+            ("example:twinkle.musicxml", "en-heart-song", 3, " ".join(["la"] * 42), 1),
         ),
         cards=tuple(voices.names("singer")),
     )
@@ -180,14 +190,14 @@ def convert() -> Tab:
             "convert",
             v["sound"],
             "-o",
-            "out.wav",
+            "convert.wav",
             *_options(v, voice=None, task="svc", transpose="auto"),
         ],  # fmt: skip
         lines=lambda v: (
             f"import aoide\n\nsound = aoide.Sound.load({v['sound']!r})\n"
             f"aoide.load({voices.DEFAULT_CONVERTER!r}).convert(sound, {v['voice']!r}"
             + _call({**v, "transpose": _number(v["transpose"])}, task="svc", transpose="auto")
-            + ").save('out.wav')"
+            + ").save('convert.wav')"
         ),
         examples=(("example:song.wav", singers[-1], "svc", "auto"), ("example:speech.wav", singers[-1], "vc", "auto")),
         cards=tuple(voices.names("converter")),
@@ -218,7 +228,7 @@ def resynth() -> Tab:
         words=lambda v: ["resynth", v["sound"], "-o", "copy", *_options(v, vocoder=voices.DEFAULT_VOCODER)],
         lines=lambda v: (
             f"import aoide\n\nsound = aoide.Sound.load({v['sound']!r})\n"
-            f"aoide.load({v['vocoder']!r}).resynth(sound).save('out.wav')"
+            f"aoide.load({v['vocoder']!r}).resynth(sound).save('resynth.wav')"
         ),
         examples=(("example:speech.wav", voices.DEFAULT_VOCODER), ("example:song.wav", voices.DEFAULT_VOCODER)),
         result="copy/*.wav",
@@ -263,5 +273,136 @@ def evaluate() -> Tab:
     )
 
 
+def sound() -> Tab:
+    return Tab(
+        name="sound",
+        about="Describe a sound, and hear it. The model of the package knows instruments, drums and some effects.",
+        fields=(
+            Field(name="caption", kind="text", label="Description", value="a bright trumpet plays a fast rising scale"),
+            Field(name="seconds", kind="number", label="Seconds", value=3, bounds=(1, 12, 0.5)),
+            Field(name="steps", kind="number", label="Steps", value=10, bounds=(1, 50, 1), more=True),
+            SEED,
+        ),
+        words=lambda v: [
+            "sound",
+            v["caption"],
+            "-o",
+            "sound.wav",
+            "--seconds",
+            f"{v['seconds']:g}",
+            *_options(v, steps=10, seed=0),
+        ],
+        lines=lambda v: (
+            f"import aoide\n\nmodel = aoide.load({voices.DEFAULT_DESCRIBED!r})\n"
+            f"model.make({v['caption']!r}, {v['seconds']:g}{_call(v, steps=10, seed=0)}).save('sound.wav')"
+        ),
+        examples=(
+            ("a bright trumpet plays a fast rising scale", 3, 10, 0),
+            ("a rock drum loop", 3, 10, 1),
+            ("a soft low cello plays a falling arpeggio", 3, 10, 2),
+        ),
+        cards=tuple(voices.names("described")),
+        melody=False,
+    )
+
+
+def music() -> Tab:
+    return Tab(
+        name="music",
+        about="Describe a piece of music: it is composed by rules and played by a sound font.",
+        fields=(
+            Field(name="description", kind="text", label="Description", value="slow strings in A minor, 70 bpm"),
+            Field(name="seconds", kind="number", label="Seconds", value=15, bounds=(4, 120, 1)),
+            Field(name="melody", kind="file", label="Melody: a score, or a recording", needed=False, more=True),
+            SEED,
+        ),
+        words=lambda v: [
+            "music",
+            v["description"],
+            "-o",
+            "music.wav",
+            *([] if v["melody"] else ["--seconds", f"{v['seconds']:g}"]),
+            *_options(v, melody=None, seed=0),
+        ],
+        lines=lambda v: (
+            "from aoide.generate.soundfont import render\nfrom aoide.score import Score, arrange, style\n\n"
+            f"chosen = style.parse({v['description']!r}, {int(v['seed'])})\n"
+            + (
+                f"notes = arrange.instrumental(chosen, None, {int(v['seed'])}, Score.load({v['melody']!r}))\n"
+                if v["melody"]
+                else f"notes = arrange.instrumental(chosen, {v['seconds']:g}, {int(v['seed'])})\n"
+            )
+            + "render(notes).save('music.wav')"
+        ),
+        examples=(
+            ("slow strings in A minor, 70 bpm", 15, None, 0),
+            ("folk, flute and guitar", 15, "example:twinkle.musicxml", 1),
+        ),
+        cards=tuple(voices.names("soundfont")),
+        melody=False,
+    )
+
+
+SONG = """[verse]
+Over the river the evening is falling
+Somebody hums while the lanterns are lit
+[chorus]
+Sing me the way home
+Sing me the way
+"""
+
+
+def song() -> Tab:
+    return Tab(
+        name="song",
+        about="Write lyrics, with [verse] and [chorus] before their lines, and hear a song.",
+        fields=(
+            Field(name="lyrics", kind="script", label="Lyrics", value=SONG),
+            Field(name="style", kind="text", label="Style", value="folk, guitar, 96 bpm", needed=False),
+            SEED,
+        ),
+        words=lambda v: ["song", v["lyrics"], "-o", "song.wav", *_options(v, style="", seed=0)],
+        lines=lambda v: (
+            "from aoide.generate import cascade\nfrom aoide.score.song_script import SongScript\n\n"
+            f"script = SongScript.load({v['lyrics']!r})\n"
+            f"song = cascade.Cascade('stages', script, {v['style']!r}, {int(v['seed'])}).run()\n"
+            "song.sound.save('song.wav')"
+        ),
+        examples=((SONG, "folk, guitar, 96 bpm", 0), (SONG, "sad waltz in A minor, piano", 3)),
+        cards=tuple(name for kind in ("singer", "soundfont") for name in voices.names(kind)),
+        melody=False,
+    )
+
+
+def explain() -> Tab:
+    known = tuple(name for kind in ("voice", "singer", "converter", "vocoder", "codec") for name in voices.names(kind))
+    return Tab(
+        name="explain",
+        about="See and hear what a model does, step by step. A voice gets the text, everything else the file.",
+        fields=(
+            Field(name="model", kind="choice", label="Model", value=known[0], choices=known),
+            Field(name="text", kind="text", label="Text, for a voice", value="Any input becomes sound.", needed=False),
+            Field(name="file", kind="file", label="Score or recording, for the others", needed=False),
+        ),
+        words=lambda v: ["explain", v["model"], _given(v), "--page", "explain.html"],
+        lines=lambda v: (
+            "from aoide.explain.subjects import Request, explain\n\n"
+            f"trace = explain(Request(model={v['model']!r}, input={_given(v)!r}))\ntrace.page('explain.html')"
+        ),
+        examples=(
+            (voices.DEFAULT, "Any input becomes sound.", None),
+            (voices.DEFAULT_CONVERTER, "", "example:speech.wav"),
+            (voices.DEFAULT_SINGERS["en"], "", "example:twinkle.musicxml"),
+        ),
+        result="explain.html",
+        shows="page",
+    )
+
+
+def _given(values: Values) -> str:
+    """What the model to be explained is given."""
+    return str(values["text"] if values["model"] in voices.names("voice") else values["file"] or "")
+
+
 def all_of() -> list[Tab]:
-    return [make() for make in (say, sing, convert, resynth, evaluate)]
+    return [make() for make in (say, sing, convert, sound, music, song, resynth, evaluate, explain)]

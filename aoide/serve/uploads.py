@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aoide.audio.resample import Resampler
 from aoide.audio.sound import Sound
 from aoide.config import UserError, near
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from aoide.score import Score
 
 RATES = (4000, 192_000)  # Hz
+KEPT_RATE = 48_000  # Hz; what is above is not kept, as no model reads it and it would take four times the memory
 MOST_CHANNELS = 8
 BLOCK = 1 << 16  # samples decoded at a time
 SCORE_BYTES = 5_000_000
@@ -51,12 +53,15 @@ def sound(data: bytes, most_seconds: float) -> Sound:
                     f"the sound has {rate} Hz and {channels} channels; {RATES[0]} to {RATES[1]} Hz and at most "
                     f"{MOST_CHANNELS} channels can be read"
                 )
+            kept = min(rate, KEPT_RATE)
+            resampler = Resampler(rate, kept)
             pieces, total = [], 0
             while len(piece := file.read(BLOCK, dtype="float32", always_2d=True)):
                 total += len(piece)
                 if total > most_seconds * rate:
                     raise TooLargeError(f"the sound is longer than {most_seconds:g} s; cut it")
-                pieces.append(piece.mean(axis=1, dtype=np.float32))
+                pieces.append(resampler.push(piece.mean(axis=1, dtype=np.float32)))
+            pieces.append(resampler.finish())
     except UserError:
         raise
     except (soundfile.LibsndfileError, ValueError, AssertionError):
@@ -67,7 +72,7 @@ def sound(data: bytes, most_seconds: float) -> Sound:
     samples = np.concatenate(pieces)
     if not np.isfinite(samples).all():
         raise UnreadableError("the sound holds values that are not numbers")
-    return Sound(np.clip(samples, -1, 1), rate)
+    return Sound(np.clip(samples, -1, 1), kept)
 
 
 def score(data: bytes, name: str) -> Score:

@@ -41,6 +41,16 @@ class Symbols(Protocol):
     """What words are written in."""
 
     @property
+    def words(self) -> bool:
+        """Whether times of words count; else those of lines alone."""
+        ...
+
+    @property
+    def silence(self) -> int:
+        """Where nothing is sung."""
+        ...
+
+    @property
     def hold(self) -> int:
         """Within a word: what was begun goes on."""
         ...
@@ -63,6 +73,7 @@ class House:
     """
 
     size = max(SYMBOLS.values()) + 2
+    words, silence = True, 0
     hold = max(SYMBOLS.values()) + 1
     end = (SYMBOLS[END],)
 
@@ -86,34 +97,40 @@ class Vocabulary:
     """The signs of published weights: English in IPA, the longest that fits first.
 
     DiffRhythm's signs are g2p/g2p/vocab.json of its repository, whose numbers are counted from 1 here, as its own code
-    does; of JAM's, which stand in a checkpoint of DeepPhonemizer, a JSON list or mapping must be made.
+    does. Of JAM's, which stand in a checkpoint of DeepPhonemizer, a JSON list or mapping must be made; it is told
+    words: `Vocabulary(path, first=0, words=True, hold=62, silence=63)`.
 
     Args:
         path: a JSON mapping of signs to numbers from 0, also under "vocab", or a list of signs.
+        first: what is added to the numbers.
+        words: whether times of words count, each of which ends with `_` then.
+        hold, silence: what says that a word goes on, and that nothing is sung.
 
     Raises:
         UserError: no such file, or none of these.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(
+        self, path: str | Path, first: int = 1, *, words: bool = False, hold: int = 0, silence: int = 0
+    ) -> None:
         try:
             data: Any = json.loads(Path(path).read_text("utf-8"))
             table = data.get("vocab", data) if isinstance(data, dict) else {sign: i for i, sign in enumerate(data)}
-            self.signs: dict[str, int] = {str(sign): int(number) + 1 for sign, number in table.items()}
+            self.signs: dict[str, int] = {str(sign): int(number) + first for sign, number in table.items()}
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from None
         except (ValueError, TypeError, AttributeError):
             raise UserError(f"{path}: not the signs of a song model: a JSON mapping of signs to numbers") from None
         longest_first = sorted(self.signs, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)))
-        self.hold = self.signs.get("_", 0)
+        self.words, self.hold, self.silence = words, hold, silence
         self.end = (self.signs[END],) if END in self.signs else ()
         self._front = frontend("en")
 
     def encode(self, text: str) -> list[int]:
         """See `Symbols`; blanks are the sign `_` where there is one, and marks within a line its pause."""
         said = "".join(IPA.get(sign, sign) for sign in _bare(self._front.phonemize(text)))
-        said = re.sub(r"[.!?;:—…]", PAUSE, said).rstrip(f" {PAUSE}").replace(" ", "_")
+        said = re.sub(r"[.!?;:—…]", PAUSE, said).rstrip(f" {PAUSE}").replace(" ", "_") + "_" * self.words
         return [self.signs[sign] for sign in self._pattern.findall(said)]
 
 
@@ -128,15 +145,15 @@ def grid(script: SongScript, frames: int, rate: float, symbols: Symbols, start: 
         rate: frames per second.
         start: the second of the song at which the first frame stands.
     """
-    found = np.zeros(frames, np.int64)
+    found = np.full(frames, symbols.silence, np.int64)
     free = 0  # the first frame that no line has yet
     for line, begin, _ in script.timed().spans():
-        if line.words:
+        if line.words and symbols.words:
             for word, after in zip(line.words, (*line.words[1:], None), strict=True):
                 until = word.end if word.end is not None else after.start if after is not None else line.end
                 first = _frame(word.start - start, rate)
                 last = _frame((word.start + 0.5 if until is None else until) - start, rate)
-                _spread(found, first, max(last, first + 1), symbols.encode(word.text), symbols.hold)
+                _spread(found, first, max(last, first + 1), symbols.encode(word.text), symbols)
             continue
         at = max(_frame(begin - start, rate), free)
         tokens = [*symbols.encode(line.text), *symbols.end][: max(0, frames - at)]
@@ -151,10 +168,10 @@ def _frame(seconds: float, rate: float) -> int:
     return math.floor(seconds * rate + 1e-6)
 
 
-def _spread(found: np.ndarray, first: int, last: int, tokens: Sequence[int], hold: int) -> None:
+def _spread(found: np.ndarray, first: int, last: int, tokens: Sequence[int], symbols: Symbols) -> None:
     """A word's symbols evenly on its frames, in place; what does not fit is left out."""
     size = last - first
-    row = np.full(size, hold if tokens else 0, np.int64)
+    row = np.full(size, symbols.hold if tokens else symbols.silence, np.int64)
     step = max(1, size // max(1, len(tokens)))
     for number, token in enumerate(tokens[:size]):
         row[number * step] = token

@@ -16,7 +16,7 @@ from aoide import voices
 from aoide.audio import io
 from aoide.audio.sound import Sound
 from aoide.config import UserError
-from aoide.generate import convert, converter
+from aoide.generate import convert, converter, retrieval
 from aoide.generate.convert import Heard, Source, cuts, findings, flat, joined, semitones, survey
 from aoide.generate.converter import KNEE, Converter, Target, as_loud, limited
 from aoide.generate.packed import sum_of, write
@@ -151,24 +151,24 @@ def test_what_is_odd_is_told_in_a_line() -> None:
 
 
 def test_an_hour_of_stereo_takes_no_more_memory_than_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """44.1 kHz, two channels, on disk; the peak of what numpy holds, for one minute and for four."""
-    starts = tuple(range(0, 240 * RATE, 20 * RATE // HOP * HOP))
+    """44.1 kHz, two channels, on disk; the peak of what numpy holds, for a minute and for two."""
+    starts = tuple(range(0, 120 * RATE, 20 * RATE // HOP * HOP))
     monkeypatch.setattr(convert, "cuts", lambda *_: starts)
     monkeypatch.setattr(convert.pitch, "track", lambda samples, rate, hop, *_: np.full(len(samples) // hop, 220.0))
     block, peaks = np.stack([tone(10.0, rate=44_100)] * 2, axis=1), []
-    for minutes in (1, 4):
-        path = tmp_path / f"{minutes}.wav"
+    for seconds in (60, 120):
+        path = tmp_path / f"{seconds}.wav"
         with io.open_writer(path, 44_100, channels=2) as writer:
-            for _ in range(6 * minutes):
+            for _ in range(seconds // 10):
                 writer.write(block)
         source = Source.file(path)
         tracemalloc.start()
         heard = survey(source, RATE, HOP)
-        assert not list(findings(source, heard)) and len(heard.starts) == 3 * minutes
+        assert not list(findings(source, heard)) and len(heard.starts) == seconds // 20
         samples = sum(len(x) for x in joined(source, heard.starts, RATE, HOP, lambda part, first: part))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        assert samples == 60 * minutes * RATE
+        assert samples == seconds * RATE
     assert peaks[1] < 1.1 * peaks[0] + 2**20
 
 
@@ -244,6 +244,23 @@ def test_who_speaks_lower_than_she_sings_is_brought_to_what_is_nearer(made: Conv
     assert made.height(first, "svc", 400.0) == pytest.approx(280)
     assert made.height(first, "svc", None) == pytest.approx(190)
     assert made.height(last, "svc", 500.0) == pytest.approx(math.sqrt(280 * 400))
+
+
+def test_retrieval_is_asked_for_and_checked(made: Converter, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyworld")
+    sound = Sound(tone(0.5), RATE)
+    with pytest.raises(UserError, match="no frames of its singers"):
+        made.convert(sound, f0="dio", retrieval=0.5)
+    with pytest.raises(UserError, match="0 to 1"):
+        made.convert(sound, f0="dio", retrieval=2.0)
+    bank = retrieval.Bank(np.zeros((3, 100), np.float32), np.full(3, 110.0, np.float32))
+    monkeypatch.setattr(retrieval.Bank, "nearer", lambda self, mel, f0, of: np.linspace(-1, 1, 100)[None] + 0 * mel)
+    made._banks = {"low": bank}
+    seen: list[np.ndarray] = []
+    monkeypatch.setattr(converter, "as_loud", lambda mel, *_: seen.append(mel) or mel)
+    for amount in (None, 0.0, 0.5):
+        made.convert(sound, "low", f0="dio", retrieval=amount)
+    assert np.array_equal(seen[0], seen[1]) and np.ptp(seen[2][0]) == pytest.approx(1.0, rel=1e-5)
 
 
 def test_peaks_are_bent_not_cut() -> None:

@@ -215,7 +215,7 @@ def test_export(tmp_path: Path) -> None:
     torch.nn.init.normal_(model.out.weight, std=0.1)
     torch.nn.init.normal_(model.steer.linear.weight, std=0.1)
     told = ["a trumpet plays", "a trumpet", "a horn plays"]
-    about = About(licence="MIT", told=told, things=["a trumpet", "a trumpet", "a horn"])
+    about = About(name="toy", licence="MIT", told=told, things=["a trumpet", "a trumpet", "a horn"])
     description = export_described(model, tmp_path / "toy", about, quantise=False)
     assert description.words == ["a", "plays", "trumpet"] and description.things == ["a trumpet", "a horn"]
     packed = Described(tmp_path / "toy")

@@ -37,11 +37,11 @@ def seeded(seed: int) -> torch.Generator:
 def test_stems_sum_to_the_mix_and_the_seed_decides() -> None:
     tool = SongFlow(model(stem_mel=MEL))
     assert (tool.sample_rate, tool.stems, tool.longest) == (8_000, ("voice", "accompaniment"), 2.0)
-    made = tool.generate(SCRIPT, seconds=0.5, steps=2, generator=seeded(1))
-    assert set(made) == {"mix", "voice", "accompaniment"} and made["mix"].shape == (4_000,)
+    made = tool.generate(SCRIPT, seconds=1.0, steps=2, generator=seeded(1))
+    assert set(made) == {"mix", "voice", "accompaniment"} and made["mix"].shape == (8_000,)
     torch.testing.assert_close(made["mix"], made["voice"] + made["accompaniment"])
-    again = tool.generate(SCRIPT, seconds=0.5, steps=2, generator=seeded(1))
-    other = tool.generate(SCRIPT, seconds=0.5, steps=2, generator=seeded(2))
+    again = tool.generate(SCRIPT, seconds=1.0, steps=2, generator=seeded(1))
+    other = tool.generate(SCRIPT, seconds=1.0, steps=2, generator=seeded(2))
     assert torch.equal(made["mix"], again["mix"]) and not torch.equal(made["mix"], other["mix"])
     long = tool.generate(SCRIPT, "quite another style", steps=1, generator=seeded(1))
     assert long["mix"].shape == (8_000 * 19 // 10,), "a second after the last word"
@@ -71,6 +71,20 @@ def test_what_it_cannot_do_is_told() -> None:
         tool.generate(SCRIPT, seconds=10_000)
     with pytest.raises(UserError, match="not 0 s"):
         tool.generate(SCRIPT, seconds=0)
+    with pytest.raises(UserError, match="go on 1.8 times as long as the song"):
+        tool.generate(SCRIPT, seconds=0.5)
+
+
+def test_lyrics_without_times_are_sung_faster_where_they_must_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    tool, seen = SongFlow(model(stem_mel=MEL)), []
+    monkeypatch.setattr(
+        tool._model, "compose", lambda lyric, *rest, **named: seen.append(lyric) or torch.zeros(1, 4, 6)
+    )
+    script = SongScript.read("[style: folk]\n[verse]\nthe sun goes down\n[chorus]\nthe birds are still and sleep")
+    assert max(end for _, _, end in script.timed().spans()) > 2.0
+    tool.generate(script, seconds=2.0)
+    sung = (seen[0][0] != 0).nonzero()
+    assert seen[0].shape == (1, 40) and 30 < int(sung.max()) < 40
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ MEL = MelConfig()
 
 
 def test_a_longer_throat_moves_what_stands_at_a_frequency() -> None:
-    bands = torch.from_numpy(phonemes._bands(MEL)).float()
+    bands = torch.from_numpy(phonemes.bands(MEL)).float()
     assert bands[0] > 0 and bands[-1] < 12_000 and (bands.diff() > 0).all()
     peak = -0.5 * ((bands.log() - np.log(2000.0)) / 0.1) ** 2
     mel = peak.repeat(3, 4, 1)
@@ -29,7 +29,7 @@ def test_a_longer_throat_moves_what_stands_at_a_frequency() -> None:
 
 
 def test_disguise_follows_the_seed_and_keeps_to_the_floor() -> None:
-    bands = torch.from_numpy(phonemes._bands(MEL)).float()
+    bands = torch.from_numpy(phonemes.bands(MEL)).float()
     mel = torch.full((4, 30, 100), -5.0)
     heard = []
     for seed in (1, 1, 2):
@@ -87,7 +87,7 @@ def test_harmonics_stand_where_a_voice_of_this_f0_has_them(hz: float) -> None:
     heard = log_mel(pulses(hz), MEL)[40:50].mean(0)
     flat = np.log(np.exp(log_mel(noise.astype(np.float32), MEL)).mean(0))
     said = harmonic.Harmonics(harmonic.Config())(torch.tensor([[hz]]))[0, 0].numpy()
-    clear = (heard > heard.max() - 4) & (phonemes._bands(MEL) < 10_000)
+    clear = (heard > heard.max() - 4) & (phonemes.bands(MEL) < 10_000)
     assert clear.sum() > 20 and np.abs(said - (heard - flat))[clear].mean() < 0.2
 
 

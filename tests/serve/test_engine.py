@@ -45,7 +45,7 @@ def test_what_was_left_is_not_spoken() -> None:
     loop.close()
 
 
-@pytest.mark.parametrize(("threads", "batch"), [(1, 1), (2, 4)])
+@pytest.mark.parametrize(("threads", "batch"), [(1, 1), pytest.param(2, 4, marks=pytest.mark.sweep)])
 def test_many_at_once_sound_as_one_alone(threads: int, batch: int) -> None:
     texts = ["One. Two, and three.", "Four!", "Five and six and seven. Eight."]
 

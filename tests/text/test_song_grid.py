@@ -51,7 +51,11 @@ def test_published_signs_are_the_longest_that_fit(tmp_path: Path) -> None:
     )
     signs = Vocabulary(path)
     assert signs.encode("The sun, oh.") == [37, 58, 5, 38, 17, 46, 1, 5, 24]
-    assert (signs.end, signs.hold) == ((2,), 5)
+    assert signs.end == (2,)
+    timed = SongScript.read("[00:00.50]<00:00.50>oh <00:01.00>so <00:01.50>")
+    assert list(grid(timed, 9, 10.0, signs)[4:]) == [0, 24, 5, 38, 24], "of lines alone, symbol by symbol"
+    jam = Vocabulary(path, first=0, words=True, hold=62, silence=63)
+    assert list(grid(timed, 14, 10.0, jam)[4:]) == [63, 23, 62, 4, 62, 62, 37, 23, 4, 62]
     path.write_text("[1, 2")
     with pytest.raises(UserError, match="not the signs of a song model"):
         Vocabulary(path)

@@ -85,6 +85,9 @@ class Model(nn.Module):
         self.caption = CaptionEncoder(config.caption_dim, config.caption_layers, config.heads, dim)
         self.time = TimeCode(dim)
         self.into = nn.Linear(values, dim)
+        self.order = nn.Linear(dim, dim)  # what a caption says of early and late: rising, falling, fast
+        nn.init.zeros_(self.order.weight)
+        nn.init.zeros_(self.order.bias)
         sizes = Sizes(dim, config.heads, dim // config.heads, config.hidden)
         self.blocks = nn.ModuleList(DiTBlock(sizes) for _ in range(config.layers))
         self.steer = FinalSteer(dim)
@@ -121,7 +124,7 @@ class Model(nn.Module):
         if frame_mask is not None:
             mask = functional.pad(frame_mask, (0, -frames % patch)).unflatten(1, (-1, patch)).any(-1)
         x = self.into(functional.pad(x, (0, 0, 0, -frames % patch)).unflatten(1, (-1, patch)).flatten(2))
-        x = x + sinusoids(x.shape[1], x.shape[2], x)
+        x = x + sinusoids(x.shape[1], x.shape[2], x) * (1 + self.order(said))[:, None]
         steer = self.time(time) + said
         for number, block in enumerate(self.blocks):
             x = block(x, steer, mask, mask)

@@ -133,6 +133,7 @@ class Model(nn.Module):
                 x = layer(x, None, mask, seen)
             else:
                 x = layer(x, early.pop(), mask, seen)
+            trace.layer(number, len(self.layers), x)
         return self.out(self.norm(x)[:, 1:])
 
     @torch.no_grad()

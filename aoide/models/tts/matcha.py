@@ -431,6 +431,7 @@ class Model(nn.Module):
         average, log_durations = self.read(tokens, token_mask, who)
         if durations is None:
             durations = self._frames(log_durations, token_mask, 1 / speed)
+        trace.report("durations", durations)
         frames, mask = expand(average, durations, max(1, int(durations.sum(1).max())))
         if noise is None:
             noise = diffusion.draw(frames.shape, generator, frames.device)

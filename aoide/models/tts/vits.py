@@ -242,6 +242,7 @@ class Model(nn.Module):
             log_frames = self._log_frames(codes, token_mask, condition, duration_noise, rhythm, drawn)
             slower = 1 / (speed[:, None] if isinstance(speed, Tensor) else speed)
             durations = (log_frames.exp() * slower).ceil().masked_fill(~token_mask, 0.0).long()
+        trace.report("durations", durations)
         mean, frame_mask = expand(of_tokens.mean, durations)
         prior = Gaussian(mean, expand(of_tokens.log_deviation, durations, mean.shape[1])[0])
         moved = prior.sample(noise, variety)

@@ -99,8 +99,10 @@ class Critics(nn.Module):
         said = {name: critic(audio) for name, critic in self.by_name.items()}
         if trace.active("critic/scores"):
             for name, judgement in said.items():
+                periods = getattr(getattr(self.by_name[name], "config", None), "periods", None)
                 for part, scores in enumerate(judgement.scores):
-                    trace.report("critic/scores", scores, critic=name, part=part)  # (batch, ...)
+                    rows = 1 if periods is None else periods[part]  # those of a period lie one after the other
+                    trace.report("critic/scores", scores, critic=name, part=part, rows=rows)  # (batch, ...)
         return said
 
 
