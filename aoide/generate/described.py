@@ -62,7 +62,7 @@ class Description(Packed):
     floor: float  # of the log mel: quieter than anybody hears
     steps: int = 10
     guidance: float = 3.0
-    shift: float = 3.0  # of the times of the steps; above 1 more of them are near the noise
+    shift: float = 10.0  # of the times of the steps; above 1 more of them are near the noise
     vocoder: str = DEFAULT_VOCODER
     words: list[str] = field(default_factory=list)  # of the captions of training
     things: list[str] = field(default_factory=list)  # short captions of what it knows

@@ -176,7 +176,7 @@ class Model(nn.Module):
         return {"drop": chance < self.config.unsaid}
 
 
-TRAINING = flow.Config(times="logit_normal", shift=3.0)
+TRAINING = flow.Config(times="logit_normal", shift=10.0)
 LOSSES: dict[str, None] = {}
 
 TOY = Config(
