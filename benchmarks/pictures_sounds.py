@@ -1,6 +1,6 @@
 """The picture of the page about described sounds: python benchmarks/pictures_sounds.py
 
-    docs/images/sounds.png   mels of what the model of the package makes of captions, with the captions
+docs/images/sounds.png   mels of what the model of the package makes of captions, with the captions
 """
 
 from pathlib import Path

@@ -70,12 +70,14 @@ def _span(text: str) -> tuple[float, float]:
 def run(options: argparse.Namespace) -> int:
     _check(options)
     from aoide.audio import io
+    from aoide.models import tta
 
     io.format_of(options.output)
     start, seconds = _start(options)
     model = _open(options)
     if seconds is None:
         seconds = getattr(model, "seconds", OTHERWISE)
+    tta.check(model, [options.caption], seconds)
     remark = getattr(model, "remark", lambda caption: None)(options.caption)
     if remark:
         print(f"aoide: {remark}", file=sys.stderr)

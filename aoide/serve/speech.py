@@ -97,8 +97,9 @@ async def speech(request: SpeechRequest, http: Request, server: Shared) -> Sound
 
 
 def as_header(text: str) -> str:
-    """As a header can carry it: no line ends, Latin letters."""
-    return " ".join(text.split()).encode("latin-1", "replace").decode("latin-1")
+    """As a header can carry it: no line ends and nothing that controls, Latin letters."""
+    plain = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    return plain.encode("latin-1", "replace").decode("latin-1")
 
 
 def model_voice(server: Server, request: SpeechRequest) -> str:

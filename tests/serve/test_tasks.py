@@ -213,7 +213,7 @@ def test_sound(address: str) -> None:
     answer = http.post(f"{address}/v1/audio/sound", json=body)
     samples = soundfile.read(io.BytesIO(answer.content))[0]
     assert answer.status_code == 200 and len(samples) == 36_000 and np.abs(samples).max() > 0.01
-    odd = http.post(f"{address}/v1/audio/sound", json={**body, "input": "a würg of zzyzx"})
+    odd = http.post(f"{address}/v1/audio/sound", json={**body, "input": "a würg\x01 of\r\n\x85zzyzx \x7f語"})
     assert odd.status_code == 200 and odd.headers["x-aoide-remark"]
     bad = http.post(f"{address}/v1/audio/sound", json={**body, "input": "..."})
     assert bad.status_code == 400 and bad.json()["error"]["param"] == "input"
