@@ -155,15 +155,15 @@ def test_what_hours_blocks_name_exists() -> None:
     for block in (block for page in PAGES for block in blocks(page) if "hours" in block.words):
         for command, _ in commands(block) if block.language == "console" else []:
             command = re.sub(r"^torchrun .* -m aoide\.cli", "aoide", command)  # noqa: PLW2901
-            aoide, verb, first, *rest = command.split()
+            aoide, verb, *rest = command.split()
             if aoide == "python":
                 assert (ROOT / verb).is_file(), f"{block.place}: {command}"
                 continue
             assert aoide == "aoide", f"{block.place}: {command}"
             assert verb in verbs(), f"{block.place}: {command}"
             if verb == "prepare":
-                assert first in names(), f"{block.place}: {command}"
-            for recipe in (word for word in (first, *rest) if word.startswith("recipes/")):
+                assert rest[0] in names(), f"{block.place}: {command}"
+            for recipe in (word for word in rest if word.startswith("recipes/")):
                 found += 1
                 assert (ROOT / recipe).is_file(), f"{block.place}: {command}"
     assert found >= 1, "the README shows a training"
