@@ -58,7 +58,7 @@ def card(folder: Path, caption: str, *words: str) -> str:
     small = folder / "small.opus"
     io.write(small, sound.mono().resample(24_000))
     data = base64.b64encode(small.read_bytes()).decode("ascii")
-    drawn = base64.b64encode(picture(path).read_bytes()).decode("ascii")
+    drawn = base64.b64encode(picture(path, melody=False)).decode("ascii")
     told = "".join(f"<p class=remark>{html.escape(remark)}</p>" for remark in remarks)
     shown = " ".join(["aoide", *(f'"{word}"' if " " in word else word for word in words), "-o", "sound.wav"])
     return (
