@@ -38,7 +38,7 @@ SOUNDS = (
 )
 MUSIC = ("slow strings in A minor, 70 bpm", "jazz, saxophone and piano, 120 bpm", "folk, flute and guitar in D major")
 SONGFLOW = "c major, 110 bpm"
-LYRICS = "[00:00.50]la le\n[00:03.00]lo lu\n"
+LYRICS = "[00:00.50]la le\n[00:02.00]lo lu\n[00:04.50]\n"
 
 
 def made(folder: Path, *words: str) -> tuple[Path, list[str]]:
