@@ -205,6 +205,8 @@ def consistency(sounds: Path | None, quick: bool) -> dict[str, Any]:
     """The part `consistency`: one step against fifty, both learned in a minute or two at toy size."""
     if sounds is None:
         raise SystemExit("--part consistency learns from recordings: give --sounds, what tools/make_sounds.py wrote")
+    if not (sounds / "train" / "asterisk-en").is_dir():
+        raise SystemExit(f"{sounds}: --sounds wants what tools/make_sounds.py wrote, with train/asterisk-en in it")
     sys.path.insert(0, str(WORKERS))
     from svc_consistency import measure
 

@@ -25,7 +25,6 @@ from aoide.config import UserError, near, require
 from aoide.metrics.analysis import Analysis, analysis
 
 NAMES = {"yamnet": "Yamnet", "vggish": "Vggish", "panns": "Panns", "clap": "Clap", "wavlm": "WavLM"}
-TAGGERS = ("yamnet", "panns")
 _FILES = (".onnx", ".pt", ".ts", ".torchscript")
 
 

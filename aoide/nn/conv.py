@@ -1,9 +1,8 @@
-"""Convolution over time for sequences of shape (batch, frames, dim), and folding of weight normalisation."""
+"""Convolution over time for sequences of shape (batch, frames, dim)."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 
 class Conv1d(nn.Conv1d):
@@ -28,14 +27,3 @@ class Conv1d(nn.Conv1d):
         if mask is not None:
             x = x.masked_fill(~mask[..., None], 0.0)
         return super().forward(x.mT).mT
-
-
-def fold_weight_norm(module: nn.Module) -> nn.Module:
-    """Replaces each normalised weight in `module` by its value, in place: the same function with less work a call.
-
-    For inference and export; it cannot be undone. Returns the module.
-    """
-    for part in list(module.modules()):
-        if parametrize.is_parametrized(part, "weight"):
-            parametrize.remove_parametrizations(part, "weight", leave_parametrized=True)
-    return module

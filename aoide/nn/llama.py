@@ -97,11 +97,6 @@ class Cache:
         """Forgets all."""
         self.length, self.real = 0, None
 
-    def select(self, rows: Tensor) -> None:
-        """Keeps these sequences of the batch, in this order: (rows,) int64, repeats allowed."""
-        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
-        self.real = None if self.real is None else self.real[rows]
-
     def note(self, mask: Tensor | None, tokens: int) -> Tensor | None:
         """Takes the mask of the tokens that come now; that of all tokens (batch, length + tokens), None = no padding.
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 import torch
 from torch.nn.utils.parametrizations import weight_norm
 
-from aoide.nn.conv import Conv1d, fold_weight_norm
+from aoide.nn.conv import Conv1d
 from aoide.nn.convnext import AdaConvNeXtBlock, ConvNeXtBlock
+from aoide.nn.fold import fold
 from aoide.nn.official import modern_weight_norm
 
 
@@ -76,7 +77,7 @@ def test_folded_weight_norm_computes_the_same() -> None:
     net = torch.nn.Sequential(weight_norm(Conv1d(4, 4, 3)), torch.nn.Tanh(), Conv1d(4, 2, 3))
     x = torch.randn(2, 7, 4)
     before = net(x)
-    folded = fold_weight_norm(net)
+    folded = fold(net)
     torch.testing.assert_close(folded(x), before)
     assert not any("parametrizations" in key for key in folded.state_dict())
 

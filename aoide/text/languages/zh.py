@@ -23,7 +23,6 @@ _FINALS = {
     "uai": "wai", "uei": "wei", "uan": "wan", "uen": "wən", "uang": "waŋ", "ueng": "wəŋ", "ong": "ʊŋ", "ve": "ɥe",
     "van": "ɥɛn", "vn": "yn", "iong": "jʊŋ", "ir": "ɻ", "iz": "ɨ",
 }  # fmt: skip
-FINALS = tuple(_FINALS)
 _CONSONANTS = {
     "": "", "b": "p", "p": "pʰ", "m": "m", "f": "f", "d": "t", "t": "tʰ", "n": "n", "l": "l", "g": "k", "k": "kʰ",
     "h": "x", "j": "ʨ", "q": "ʨʰ", "x": "ɕ", "zh": "ꭧ", "ch": "ꭧʰ", "sh": "ʂ", "r": "ɻ", "z": "ʦ", "c": "ʦʰ", "s": "s",
