@@ -2,7 +2,7 @@
 
     python benchmarks/described.py                       model and cascade
     python benchmarks/described.py --part model          one part: model, cascade or songflow
-    python benchmarks/described.py --part songflow --work DIR     trains it there first (hours), unless --run names one
+    python benchmarks/described.py --part songflow --work DIR     trains it there first, unless --run names one
     python benchmarks/described.py --quick               fewer captions and songs, no results file
 
 What is measured, and how, stands at the head of each part: described_sounds.py, described_cascade.py and

@@ -37,7 +37,8 @@ def test_the_judge_tells_right_from_wrong(bench: Any) -> None:
     assert all(wrong[what]["right"] < right[what]["right"] - 0.2 for what in ("vowel", "key", "tempo")), wrong
     quiet = bench.shares(judge, asked, [[np.zeros(48_000), np.zeros(48_000)]] * 12)
     assert quiet["sung"]["right"] == 0 and quiet["silent"]["right"] == 1
-    assert bench.good({"made": right}) and not bench.good({"made": quiet})
+    assert bench.good({"made": right, "nothing told": quiet}) and not bench.good({"made": quiet, "nothing told": quiet})
+    assert not bench.good({"made": right, "nothing told": right}), "then the judge is no judge"
 
 
 def test_bounds_are_three_deviations_above_chance(bench: Any) -> None:

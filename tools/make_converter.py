@@ -4,26 +4,31 @@ where it was stopped:
     aoide prepare taught --root taught -o data/taught; aoide prepare sinsy --root sinsy -o data/sinsy
     python tools/make_sounds.py ...; python tools/make_converter.py takes taught sinsy -o work
     python tools/make_converter.py listen taught sounds --whisper whisper-base -o work
-    python tools/make_converter.py train work --minutes 50        on one core; less where there are more
-    python tools/polish_converter.py work --minutes 15            sharpens what was learned
+    python tools/make_converter.py train work --minutes 34        on one core; less where there are more
+    python tools/make_converter.py sing -o work
+    python tools/make_conversion.py work
     python tools/make_converter.py export work -o convert-24k
 
 Takes are what the singers say and sing, with its phonemes, frame by frame; the English one, who only speaks, is also
-transposed and made to sing notes that are drawn (WORLD, Morise et al. 2016). To know other voices too, the content
-encoder listens to recordings of people without knowing their words: what they say is told by Whisper's encoder, of
-which one linear layer has learned from the first teacher what the phonemes are. Content encoder and conversion learn
-together: the encoder hears a voice in disguise, tells its phonemes and, through its narrow layer, lets the conversion
-say what was said, at its F0, in the voice of who said it. The voices of people are left out of what is exported.
+transposed and made to sing notes that are drawn (WORLD, Morise et al. 2016), to teach the encoder. To know other voices
+too, the content encoder listens to recordings of people without knowing their words: what they say is told by Whisper's
+encoder, of which one linear layer has learned from the first teacher what the phonemes are. Content encoder and
+conversion learn together: the encoder hears a voice in disguise, tells its phonemes and, through its narrow layer, lets
+the conversion say what was said, at its F0, in the voice of who said it. That conversion is small, and its task done:
+the one that is exported learns afterwards, from the songs of the package's singers too. The voices of people are left
+out of it.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import os
+import re
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +36,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from tqdm import tqdm
 
+import aoide
 from aoide.audio import pitch
 from aoide.audio.mel_config import MelConfig
 from aoide.audio.sound import Sound
@@ -39,6 +46,7 @@ from aoide.audio.spectrum import log_mel
 from aoide.config import require
 from aoide.data.clips import Clip
 from aoide.data.corpora import sinsy, taught
+from aoide.data.corpora._melodies import melody as tune
 from aoide.external.whisper_encoder import HOP, RATE, WhisperEncoder
 from aoide.generate.convert import CEILING, FLOOR
 from aoide.generate.converter import Target
@@ -46,10 +54,12 @@ from aoide.generate.pack_converter import About, export_converter
 from aoide.generate.retrieval import Bank, loud
 from aoide.models.content import phonemes
 from aoide.models.svc import harmonic
+from aoide.score.score import Note
 from aoide.text.phonemes import SYMBOLS
 
 MEL = MelConfig()
 STEP, N_FFT = 0.005, 1024  # seconds from frame to frame of WORLD, and its transform
+SENTENCES = Path(__file__).resolve().parents[1] / "recipes" / "tts" / "sentences-en.txt.gz"
 VOWELS = frozenset("AIOWYaəɛæɑɔiuʊʌɪɜᵊᵻeo")
 STRESS, PAUSES, UNTOLD = "ˈˌ", ' ;:,.!?—…"()“”', -1
 # Sounds of Japanese by the English ones that are nearest, so that one singer can say what the other sings.
@@ -68,6 +78,10 @@ LEARNED = {"steps": 400, "batch": 4096, "lr": 3e-3, "decay": 0.05}  # of the lin
 FRAMES, SHARES = 128, {"spoken": 3, "sung": 3, "f001": 3, "others": 5}  # of a batch: 19 s
 LR, BETAS, DECAY, EMA = 2e-3, (0.9, 0.98), 0.02, 0.998
 MEL_WEIGHT, OTHERS_WEIGHT = 4.0, 0.5
+SONGS = {"heart": ("en", "en-heart-song", 120), "f001": ("ja", "ja-f001-song", 60)}  # who sings, how many
+FIRST_SONG = 20_000  # the number of the first melody, none of which is among those of benchmarks/singing.py
+LOWEST, WIDE = (48, 50, 52, 55, 57, 60, 62), (12, 14, 17)  # MIDI numbers where a melody lies, and semitones
+CONVERSION = harmonic.Config(speakers=len(SINGERS) + len(OTHERS), dim=256, hidden=768, layers=8, loudness=0.17)
 PEAKS = 0.3  # of the exported conversion
 CLIPS, ROWS = 300, 3000  # of a singer, from which frames are kept, and how many
 
@@ -359,7 +373,7 @@ class Both(nn.Module):
 
 def load(work: Path) -> tuple[dict[str, list[Said]], list[Said]]:
     """Clips for training, in groups of which each gets its share of a batch, and those that are held out."""
-    groups: dict[str, list[Said]] = {name: [] for name in SHARES}
+    groups: dict[str, list[Said]] = {}
     held: list[Said] = []
     for path in sorted(work.glob("*-*.npz")):
         with np.load(path) as file:
@@ -367,14 +381,20 @@ def load(work: Path) -> tuple[dict[str, list[Said]], list[Said]]:
             speaker = (*SINGERS, *OTHERS).index(names[0])
             own = Said(speaker, file["T"], file["f0"], file["labels" if names[0] in SINGERS else "told"])
         whose = names[0] if names[0] in SINGERS else "others"
-        group = whose if whose in SHARES else "sung" if path.stem.endswith("-sung") else "spoken"
-        (held if zlib.crc32(path.stem.encode()) % HELD_OUT == 0 else groups[group]).append(own)
-    return {name: group for name, group in groups.items() if group}, held
+        kind = path.stem.rpartition("-")[2]
+        if whose == "heart":
+            whose = {"sung": "sung", "song": "heart's songs"}.get(kind, "spoken")
+        elif whose == "f001" and kind == "song":
+            whose = "f001's songs"
+        (held if zlib.crc32(path.stem.encode()) % HELD_OUT == 0 else groups.setdefault(whose, [])).append(own)
+    return groups, held
 
 
-def batches(groups: dict[str, list[Said]], random: np.random.Generator) -> Iterator[dict[str, Tensor]]:
+def batches(
+    groups: dict[str, list[Said]], random: np.random.Generator, shares: dict[str, int]
+) -> Iterator[dict[str, Tensor]]:
     while True:
-        chosen = [group[random.integers(len(group))] for name, group in groups.items() for _ in range(SHARES[name])]
+        chosen = [group[random.integers(len(group))] for name, group in groups.items() for _ in range(shares[name])]
         yield collate([said.part(random) for said in chosen])
 
 
@@ -416,7 +436,7 @@ def train(options: argparse.Namespace) -> None:
         optimiser.load_state_dict(state["optimiser"])
         mean, spent, step = state["mean"], state["spent"], state["step"]
     began, saved, whole = time.process_time() - spent, spent, options.minutes * 60
-    for batch in batches(groups, np.random.default_rng(step)):
+    for batch in batches({name: groups[name] for name in SHARES}, np.random.default_rng(step), SHARES):
         spent = time.process_time() - began
         for group in optimiser.param_groups:
             group["lr"] = rate(spent / whole, step)
@@ -473,16 +493,56 @@ def judged(mean: dict[str, Tensor], held: list[Said]) -> str:
     return shown({name: float(np.mean(values)) for name, values in found.items()})
 
 
+# ---------------------------------------------------------------------------------------------------------------- sing
+
+
+def sing(options: argparse.Namespace) -> None:
+    """Writes work/SINGER-NUMBER-song.npz: T (frames, mels), f0 (frames,), and labels that say nothing."""
+    options.output.mkdir(parents=True, exist_ok=True)
+    words = lyrics()
+    for name, (language, voice, count) in SONGS.items():
+        singer, random = aoide.load(voice), np.random.default_rng(5)
+        for number in tqdm(range(count), desc=f"songs of {name}", disable=None):
+            low, wide = random.choice(LOWEST), random.choice(WIDE)
+            score = tune(FIRST_SONG + number, language, low=int(low), high=int(low + wide))
+            if language == "en":
+                score = replace(score, notes=tuple(worded(score.notes, words)))
+            samples = singer.sing(score, seed=number).mono().resample(MEL.sample_rate).samples
+            mel = log_mel(samples, MEL)
+            f0 = pitch.track(samples, MEL.sample_rate, MEL.hop, "swift", FLOOR, CEILING)[: len(mel)]
+            labels = np.full(len(mel), UNTOLD, np.int16)
+            put(
+                options.output / f"{name}-{number:04}-song.npz",
+                {"T": mel.astype(np.float16), "f0": f0, "labels": labels},
+            )
+
+
+def lyrics() -> Iterator[str]:
+    """Words of the sentences from which the voices learned."""
+    with gzip.open(SENTENCES, "rt", encoding="utf-8") as file:
+        lines = [line.lower() for line in file if not any(letter.isdigit() for letter in line)]
+    for index in np.random.default_rng(3).permutation(len(lines)):
+        yield from re.findall(r"[a-z']+", lines[index])
+
+
+def worded(notes: Iterable[Note], words: Iterator[str]) -> Iterator[Note]:
+    """The notes with other words: one for as many notes as it has groups of vowels."""
+    left = 0
+    for note in notes:
+        lyric = "+" if left else next(words)
+        left = left - 1 if left else max(1, len(re.findall(r"[aeiouy]+", lyric.removesuffix("e")))) - 1
+        yield replace(note, lyric=lyric, hyphen=False, slur=False)
+
+
 # --------------------------------------------------------------------------------------------------------------- export
 
 
 def export(options: argparse.Namespace) -> None:
     """Writes the folder; its card's figures are those of benchmarks/singing.py, written in by hand."""
     model = Both().eval()
-    trained = next(path for path in (options.work / "polished.pt", options.work / "both.pt") if path.exists())
-    model.load_state_dict(torch.load(trained, weights_only=True)["mean"])
-    voice = harmonic.Model(harmonic.Config(speakers=len(SINGERS), peaks=PEAKS)).eval()
-    state = model.voice.state_dict()
+    model.load_state_dict(torch.load(options.work / "both.pt", weights_only=True)["mean"])
+    voice = harmonic.Model(replace(CONVERSION, speakers=len(SINGERS), peaks=PEAKS)).eval()
+    state = torch.load(options.work / "conversion.pt", weights_only=True)["mean"]
     voice.load_state_dict(state | {"speakers.weight": state["speakers.weight"][: len(SINGERS)]})  # nobody else
     about = About(
         name=options.output.name,
@@ -508,14 +568,14 @@ def bank(work: Path, singer: str) -> Bank:
 
 def spread(work: Path, singer: str) -> list[Path]:
     """What a singer said as it was, in an order by chance."""
-    found = [path for path in work.glob(f"{singer}-*.npz") if not path.stem.endswith("-sung")]
+    found = [path for path in work.glob(f"{singer}-*.npz") if not path.stem.endswith(("-sung", "-song"))]
     return sorted(found, key=lambda path: zlib.crc32(path.name.encode()))
 
 
 def measured(work: Path, singer: str) -> Target:
     """Where a singer's own F0 lies, and how loud the voice is there."""
     f0, level = [], []
-    for path in sorted(path for path in work.glob(f"{singer}-*.npz") if not path.stem.endswith("-sung"))[:200]:
+    for path in sorted(spread(work, singer))[:200]:
         with np.load(path) as file:
             frames = min(len(file["f0"]), len(file["level"]))
             voiced = (file["f0"][:frames] > 0) & (file["level"][:frames] > 1e-4)
@@ -546,8 +606,11 @@ def main() -> None:
         step.add_argument("-o", "--output", type=Path, required=True)
     third = steps.add_parser("train")
     third.add_argument("work", type=Path)
-    third.add_argument("--minutes", type=float, default=50, help="of processor time")
+    third.add_argument("--minutes", type=float, default=34, help="of processor time")
     third.set_defaults(run=train)
+    songs = steps.add_parser("sing", help="what the package's singers sing")
+    songs.add_argument("-o", "--output", type=Path, required=True)
+    songs.set_defaults(run=sing)
     fourth = steps.add_parser("export")
     fourth.add_argument("work", type=Path)
     fourth.add_argument("-o", "--output", type=Path, required=True)

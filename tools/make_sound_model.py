@@ -8,7 +8,7 @@
     python tools/make_sound_model.py phrases data/sounds -o data/sounds/phrases
     aoide train recipes/tta/sounds-24k.yaml --from runs/sounds-24k --run runs/sounds-24k-phrases \
         data.manifest=data/sounds/phrases objective.shift=16 loop.steps=2600 optimiser.lr=1.3e-3
-    python tools/make_sound_model.py export runs/sounds-24k -o sounds-24k
+    python tools/make_sound_model.py export runs/sounds-24k-phrases --world data/sounds -o sounds-24k
 
 `world` plays 5,000 clips with the sound font of the package (`aoide prepare general_midi`), and takes each effect of
 OpenSFX and each sample of Sonic Pi a few times: at another level and a little later, long ones from another place on,

@@ -24,19 +24,20 @@ _OFFSET = -0.691  # dB: makes the 997 Hz sine -3.01
 
 def loudness(sound: Sound) -> float:
     """Integrated loudness in LUFS; minus infinity for silence. A sound below 0.4 s is measured as one block."""
-    if len(sound.samples) == 0:
-        return float("-inf")
     return of_weighted(weighted(sound), sound.sample_rate)
 
 
 def weighted(sound: Sound) -> np.ndarray:
     """The samples as the ear weighs them, for who measures many mixes of the same sounds: (samples, channels)."""
-    samples = sound.samples.reshape(len(sound.samples), -1).astype(np.float64)
-    return _weigh(samples, sound.sample_rate)
+    channels = 1 if sound.samples.ndim == 1 else sound.samples.shape[1]
+    samples = sound.samples.reshape(-1, channels).astype(np.float64)
+    return _weigh(samples, sound.sample_rate) if len(samples) else samples
 
 
 def of_weighted(samples: np.ndarray, sample_rate: int) -> float:
     """Integrated loudness in LUFS of samples that are `weighted`."""
+    if len(samples) == 0:
+        return float("-inf")
     block, step = round(_BLOCK * sample_rate), round(_STEP * sample_rate)
     starts = np.arange(0, max(1, len(samples) - block + 1), step)
     total = np.concatenate([np.zeros((1, samples.shape[1])), np.cumsum(samples**2, axis=0)])

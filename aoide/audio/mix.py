@@ -100,7 +100,7 @@ def true_peak(sound: Sound) -> float:
 
 def _stereo(samples: np.ndarray) -> np.ndarray:
     """(samples, 2) of one channel, two, or more, of which the first two are taken."""
-    wide = samples.reshape(len(samples), -1)
+    wide = samples[:, None] if samples.ndim == 1 else samples
     return np.ascontiguousarray(np.repeat(wide, 2, axis=1) if wide.shape[1] == 1 else wide[:, :2], np.float32)
 
 

@@ -79,6 +79,6 @@ def _remember(answers: dict[str, Any]) -> None:
     try:
         state().parent.mkdir(parents=True, exist_ok=True)
         with write_aside(state()) as aside:
-            Path(aside).write_text(json.dumps({"recordings": answers}, ensure_ascii=False, indent=1) + "\n", "utf-8")
+            aside.write_text(json.dumps({"recordings": answers}, ensure_ascii=False, indent=1) + "\n", "utf-8")
     except (OSError, UserError) as error:
         print(f"aoide: the answer cannot be remembered in {state()} ({error})", file=sys.stderr)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aoide.commands import _consent
-from aoide.config import UserError, require
+from aoide.commands._open import torch_on
+from aoide.config import UserError
 
 if TYPE_CHECKING:
     from aoide.audio.sound import Sound
@@ -56,8 +57,7 @@ def check(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace, text: str | Iterator[str]) -> int:
     """Says the text."""
-    torch = require("torch", "torch")
-    torch.set_num_threads(options.threads)
+    torch_on(options.threads)
     from aoide.audio import io
 
     if options.output != "-" and not options.batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aoide import voices
 from aoide.config import UserError, require
@@ -12,6 +12,19 @@ from aoide.config import UserError, require
 if TYPE_CHECKING:
     from aoide.generate.codec import AnyCodec
     from aoide.generate.torch_vocoder import Copier
+
+
+def torch_on(threads: int) -> Any:
+    """torch, with so many processor threads.
+
+    Raises:
+        UserError: less than one. MissingExtra: it is not installed.
+    """
+    if threads < 1:
+        raise UserError(f"--threads {threads}: 1 or more")
+    torch = require("torch", "torch")
+    torch.set_num_threads(threads)
+    return torch
 
 
 def open_vocoder(name: str, source: str | None = None, *, threads: int = 1, seed: int = 0) -> Copier:
@@ -36,7 +49,7 @@ def open_vocoder(name: str, source: str | None = None, *, threads: int = 1, seed
     import aoide
     from aoide.generate.torch_vocoder import TorchVocoder
 
-    require("torch", "torch").set_num_threads(threads)
+    torch_on(threads)
     return TorchVocoder(aoide.load(name, source), seed)
 
 
@@ -76,7 +89,7 @@ def open_codec(name: str, source: str | None = None, *, threads: int = 1, vocode
             folder = voices.find(name, others=[*find.names(), *external.CODECS], kind="codec")
             return Codec(folder, threads, vocoder)
         raise UserError(f"{name} is a {voices.kind_of(name)}, not a codec")
-    require("torch", "torch").set_num_threads(threads)
+    torch_on(threads)
     import aoide
     from aoide.generate.torch_codec import TorchCodec
 

@@ -26,8 +26,11 @@ def server(html: str, port: int = 0) -> ThreadingHTTPServer:
 
         def do_POST(self) -> None:
             length = self.headers.get("Content-Length", "")
-            if self.path != "/v1/audio/resynth" or not length.isdigit() or int(length) > MOST:
-                self._answer(413 if length.isdigit() else 404, b"", "text/plain")
+            if self.path != "/v1/audio/resynth":
+                self._answer(404, b"", "text/plain")
+                return
+            if not (length.isascii() and length.isdigit()) or int(length) > MOST:
+                self._answer(413, f"an edit has at most {MOST:,} bytes, and says how many".encode(), "text/plain")
                 return
             try:
                 sound = _spoken(json.loads(self.rfile.read(int(length))))

@@ -17,17 +17,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aoide.config import UserError, near, require
+from aoide.commands import _consent
+from aoide.commands._open import torch_on
+from aoide.config import UserError, near
 
 if TYPE_CHECKING:
     from aoide.generate.converter import Converter
 
 TRACKERS = ("swift", "harvest", "dio", "crepe", "crepe-tiny", "praat", "autocorrelation")
 LONG = 60.0  # seconds from which a progress bar is worth its place
-CONSENT = (
-    "--like makes anybody's voice: say with --i-have-consent that whoever is heard in {} agreed to it, "
-    "or that the voice is your own"
-)
 
 
 def parser(parser: argparse.ArgumentParser) -> None:
@@ -161,19 +159,17 @@ def _like(options: argparse.Namespace) -> int:
             "--like needs a network that hears a voice once and speaks with it, and none came with this package: give "
             "the weights of OpenVoice's converter with --weights FOLDER or hf:myshell-ai/OpenVoiceV2"
         )
-    if not options.i_have_consent:
-        raise UserError(CONSENT.format(options.like))
     if options.f0 != "swift" or options.transpose != "auto":
         raise UserError("--like keeps F0 as OpenVoice does: leave --f0 and --transpose out")
     if options.retrieval is not None:
         raise UserError("--like has no frames to retrieve: leave --retrieval out")
-    torch = require("torch", "torch")
+    _consent.check(options.like, options.i_have_consent)
+    torch_on(options.threads)
     import aoide
     from aoide.audio import io
     from aoide.generate.convert import Source
     from aoide.generate.likeness import NAME, Likeness
 
-    torch.set_num_threads(options.threads)
     likeness = Likeness(aoide.load(NAME, options.weights), options.like)
     seconds = io.probe(options.input).seconds
     with io.open_writer(options.output, likeness.sample_rate, tags=likeness.tags()) as writer:

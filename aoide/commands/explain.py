@@ -107,6 +107,8 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError("explain what? give MODEL and INPUT, or --compare TRACE TRACE")
     if options.model is None and options.output is not None:
         raise UserError("-o is for a trace that is recorded: give MODEL and INPUT, or leave -o out")
+    if options.threads < 1:
+        raise UserError(f"--threads {options.threads}: 1 or more")
     for path, ending in ((options.output, ".aoide"), (options.page, ".html")):
         if path is not None and path.suffix.lower() != ending:
             raise UserError(f"{path}: ends in {ending}")

@@ -13,6 +13,7 @@ A singer of svs/diffsinger becomes a voicebank for OpenUtau, with what fills in 
 svs/diffsinger_variance predicts it (docs/openutau.md):
 
   aoide export runs/acoustic --to openutau --variance runs/variance --language ja -o Ann
+  aoide export runs/acoustic --to openutau --vocoder exported/my-vocoder -o Ann
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def parser(parser: argparse.ArgumentParser) -> None:
         "--vocoder",
         type=Path,
         metavar="RUN",
-        help="for a model that ends at a mel: the run of the vocoder that goes on; for OpenUtau a package's name",
+        help="for a model that ends at a mel: the run of the vocoder that goes on; for OpenUtau the name of its "
+        "package, or a vocoder that comes along: one that ships with Aoide, or an exported folder",
     )
     parser.add_argument("--speaker", type=int, metavar="N", help="for a model of several: which of them, from 0")
     parser.add_argument("--name", metavar="NAME", help="of the voice (default: that of the folder)")
@@ -206,8 +208,11 @@ def _voicebank(options: argparse.Namespace) -> int:
     for option in ("quantise", "trainable", "polish"):
         if getattr(options, option):
             raise UserError(f"--{option}: is for folders that Aoide reads; leave it out with --to openutau")
-    if options.vocoder is not None and options.vocoder.is_dir():
-        raise UserError(f"{options.vocoder}: OpenUtau has vocoders of its own; give the name of a package, not a run")
+    if options.vocoder is not None and options.vocoder.is_dir() and not (options.vocoder / "vocoder.json").is_file():
+        raise UserError(
+            f"{options.vocoder}: not a vocoder that `aoide export` wrote; of a run make one first: "
+            f"aoide export {options.vocoder} -o FOLDER"
+        )
     runs = [options.run] if options.variance is None else [options.run, options.variance]
     models: list[Any] = []
     for run, name in zip(runs, ("svs/diffsinger", "svs/diffsinger_variance"), strict=False):
@@ -237,7 +242,8 @@ def _voicebank(options: argparse.Namespace) -> int:
     )
     openutau.write(models[0], options.output, about, *models[1:])
     size = sum(path.stat().st_size for path in options.output.rglob("*") if path.is_file()) / 1e6
-    print(f"{options.output}: voicebank {about.name}, {size:.1f} MB; put the folder into OpenUtau's Singers")
+    brings = " with its vocoder" if (options.output / "dsvocoder").is_dir() else ""
+    print(f"{options.output}: voicebank {about.name}{brings}, {size:.1f} MB; put the folder into OpenUtau's Singers")
     return 0
 
 

@@ -13,6 +13,13 @@ from pathlib import Path
 
 from aoide import voices
 
+HEADS = {
+    "singer": "singers (aoide sing SONG --voice NAME)",
+    "converter": "converters (aoide convert IN --converter NAME -o OUT)",
+    "described": "described sounds (aoide sound CAPTION --model NAME -o OUT)",
+    "soundfont": "sound fonts (they play notes: docs/sounds.md)",
+}
+
 
 def parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="a voice, the folder of a voice, or a model")
@@ -44,18 +51,10 @@ def _list() -> None:
     for name, about in spoken.items():
         facts = f"{about.language}, {about.sample_rate / 1000:g} kHz, {about.licence}."
         print(f"  {name:{width}}  {facts} {about.summary}".rstrip())
-    print("\nsingers (aoide sing SONG --voice NAME)")
-    for name in voices.names("singer"):
-        print(f"  {name:{width}}  {packed.pop(name)}")
-    print("\nconverters (aoide convert IN --converter NAME -o OUT)")
-    for name in voices.names("converter"):
-        print(f"  {name:{width}}  {packed.pop(name)}")
-    print("\ndescribed sounds (aoide sound CAPTION --model NAME -o OUT)")
-    for name in voices.names("described"):
-        print(f"  {name:{width}}  {packed.pop(name)}")
-    print("\nsound fonts (they play notes: docs/sounds.md)")
-    for name in voices.names("soundfont"):
-        print(f"  {name:{width}}  {packed.pop(name)}")
+    for kind, title in HEADS.items():
+        print(f"\n{title}")
+        for name in voices.names(kind):
+            print(f"  {name:{width}}  {packed.pop(name)}")
     print("\nvocoders and codecs (aoide resynth --vocoder NAME, aoide encode --codec NAME)")
     for name, line in packed.items():
         print(f"  {name:{width}}  {line}")
@@ -65,7 +64,7 @@ def _list() -> None:
 
 
 def _line(name: str, kind: str) -> str:
-    """What the JSON of a vocoder or a codec says in one line."""
+    """What the JSON of a folder says in one line."""
     from aoide.generate.packed import one_line
 
     return one_line(voices.find(name, kind=kind), kind)

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aoide.config import UserError, require, write_aside
+from aoide.config import UserError, write_aside
 
 if TYPE_CHECKING:
     from aoide.audio.sound import Sound
@@ -29,7 +29,6 @@ SECONDS = 20.0
 LOUDNESS = -16.0  # LUFS, of music by rules
 RATE = 44_100  # Hz, likewise
 STEP = 0.01  # seconds between values of F0 of a melody that is heard
-SCORES = (".mid", ".midi", ".musicxml", ".mxl", ".xml", ".ust", ".ustx", ".ds", ".lab")
 
 
 def parser(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +94,7 @@ def _score(path: Path) -> Score:
     """The melody as notes: a score as it is, of a recording what is heard in it."""
     from aoide.score import Score
 
-    if path.suffix.lower() in SCORES:
+    if _is_score(path):
         return Score.load(path)
     import numpy as np
 
@@ -124,6 +123,12 @@ def _score(path: Path) -> Score:
     )
 
 
+def _is_score(path: Path) -> bool:
+    from aoide.score.formats import ENDINGS
+
+    return path.suffix.lower() in ENDINGS
+
+
 def _write_midi(path: Path, notes: Sequence[Any], bpm: float) -> None:
     """The notes, a track for each instrument, in the tempo of the description."""
     from aoide.score import Score, Tempo
@@ -141,14 +146,15 @@ def _write_midi(path: Path, notes: Sequence[Any], bpm: float) -> None:
 
 def _by_model(options: argparse.Namespace) -> Sound:
     """Written by a language model of codes."""
-    torch = require("torch", "torch")
+    from aoide.commands._open import torch_on
+
+    torch = torch_on(options.threads)
     from aoide.audio.sound import Sound
     from aoide.generate.musicgen import MusicGen
     from aoide.generate.packed import tags
+    from aoide.generate.parts import is_run
 
-    torch.set_num_threads(options.threads)
-    is_run = any((Path(options.model) / part).exists() for part in ("checkpoints", "state.json"))
-    model = MusicGen.of_run(options.model) if is_run else MusicGen.of_folder(options.model)
+    model = (MusicGen.of_run if is_run(Path(options.model)) else MusicGen.of_folder)(options.model)
     melody = None if options.melody is None else _heard(options.melody)
     seconds = options.seconds or (SECONDS if melody is None else min(melody.seconds, model.longest))
     generator = torch.Generator().manual_seed(options.seed)
@@ -160,7 +166,7 @@ def _heard(path: Path) -> Sound:
     """The melody as a sound: a recording as it is, a score as a flute plays it."""
     from aoide.audio import io
 
-    if path.suffix.lower() not in SCORES:
+    if not _is_score(path):
         return io.read(path)
     from aoide.generate.soundfont import Note, render
 

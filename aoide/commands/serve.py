@@ -1,7 +1,7 @@
 """Serve speech and more over HTTP: aoide serve.
 
-The API is OpenAI's (POST /v1/audio/speech, GET /v1/models), with /v1/audio/convert, /sing, /sound and a WebSocket
-beside it; GET /docs shows all of it. On this machine alone no key is needed; at any other address one is.
+The API is OpenAI's (POST /v1/audio/speech, GET /v1/models), with /v1/audio/convert, /sing, /sound, /resynth and a
+WebSocket beside it; GET /docs shows all of it. On this machine alone no key is needed; at any other address one is.
 
   aoide serve                                          at http://127.0.0.1:8000
   aoide serve --host 0.0.0.0 --key "$KEY" --workers 4

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aoide.config import UserError, near, require
+from aoide.config import UserError, near
 
 if TYPE_CHECKING:
     from aoide.audio.sound import Sound
@@ -102,9 +102,9 @@ def _singer(options: argparse.Namespace, parts: list[Score]) -> Any:
     """The voice: of the package, exported, or trained."""
     if options.voice and any((Path(options.voice) / part).exists() for part in ("checkpoints", "state.json")):
         import aoide
-        from aoide.commands._open import open_vocoder
+        from aoide.commands._open import open_vocoder, torch_on
 
-        require("torch", "torch").set_num_threads(options.threads)
+        torch_on(options.threads)
         vocoder = None
         if options.vocoder is not None:
             vocoder = open_vocoder(options.vocoder, threads=options.threads, seed=options.seed)

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from aoide.score.song_script import SongScript
 
 TOLD = 12  # remarks that are shown; the others are counted
-STAGES = 7
 
 
 def parser(parser: argparse.ArgumentParser) -> None:
@@ -111,7 +110,7 @@ def _folder(options: argparse.Namespace) -> Path:
             raise UserError(f"--resume {options.resume}: no such folder")
         return Path(options.resume)
     folder = options.folder or options.output.with_suffix("")
-    if (folder / "song.json").exists():
+    if any((folder / name).exists() for name in ("song.json", "script.txt")):  # a song, or the beginning of one
         raise UserError(f"{folder}: holds a song; go on with --resume {folder}, or name another with --folder")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is not empty; name another folder for the stages with --folder")
@@ -121,12 +120,12 @@ def _folder(options: argparse.Namespace) -> Path:
 def _cascade(script: SongScript | None, folder: Path, options: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from aoide.generate.cascade import Cascade
+    from aoide.generate.cascade import STAGES, Cascade
 
     cascade = Cascade(
         folder, script, options.style, options.seed, singer=options.voice, font=options.font, threads=options.threads
     )
-    with tqdm(total=STAGES, desc="song", disable=None, leave=False) as bar:
+    with tqdm(total=len(STAGES), desc="song", disable=None, leave=False) as bar:
 
         def progress(stage: str) -> None:
             bar.set_postfix_str(stage)
@@ -165,6 +164,7 @@ def _write(options: argparse.Namespace, sound: Sound, stems: dict[str, Sound], t
 def _flow(script: SongScript, options: argparse.Namespace) -> None:
     from aoide.audio.mix import mix
     from aoide.audio.sound import Sound
+    from aoide.generate.packed import tags
     from aoide.version import __version__
 
     torch = require("torch", "torch")
@@ -184,9 +184,8 @@ def _flow(script: SongScript, options: argparse.Namespace) -> None:
     names = model.stems or ("mix",)
     sounds = {name: Sound(made[name].float().cpu().numpy(), model.sample_rate) for name in names}
     mixed = mix(sounds, sample_rate=model.sample_rate)
-    origin = f"synthetic: yes; model: {model.name}; aoide: {__version__}; seed: {seed}"
-    tags = {"comment": origin, "software": f"Aoide {__version__}", "title": script.title or "Song"}
-    _write(options, mixed.sound, mixed.stems, tags)
+    origin = tags(f"model: {model.name}; aoide: {__version__}; seed: {seed}")
+    _write(options, mixed.sound, mixed.stems, {**origin, "title": script.title or "Song"})
     print(f"{options.output}: {mixed.sound.seconds:.1f} s, made by {model.name}")
 
 

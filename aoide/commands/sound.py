@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aoide.config import UserError, require
+from aoide.config import UserError
 
 if TYPE_CHECKING:
     from aoide.models.tta import Described, Start
@@ -120,6 +120,7 @@ def _start(options: argparse.Namespace) -> tuple[Start | None, float | None]:
 def _open(options: argparse.Namespace) -> Described:
     """The model: of the package, exported, a run, or a pipeline of diffusers."""
     from aoide import voices
+    from aoide.commands._open import torch_on
 
     name = options.model
     kind = voices.kind_of(name)
@@ -129,8 +130,10 @@ def _open(options: argparse.Namespace) -> Described:
         return Packed(voices.find(name, kind="described"), options.threads)
     if kind is not None:
         raise UserError(f"--model {name}: is a {kind}, not a model of described sounds")
-    require("torch", "torch").set_num_threads(options.threads)
-    if any((Path(name) / part).exists() for part in ("checkpoints", "state.json")):
+    torch_on(options.threads)
+    from aoide.generate.parts import is_run
+
+    if is_run(Path(name)):
         return _trained(name)
     from aoide.generate.diffusers_sound import DiffusersSound
 
@@ -159,6 +162,7 @@ def _make(model: Described, options: argparse.Namespace, seconds: float, start: 
     from tqdm import tqdm
 
     from aoide.audio import io
+    from aoide.generate.packed import tags
 
     settings = {"steps": options.steps, "guidance": options.guidance, "start": start}
     for number in tqdm(range(options.count), unit="sound", disable=None if options.count > 1 else True):
@@ -166,5 +170,5 @@ def _make(model: Described, options: argparse.Namespace, seconds: float, start: 
         path: Path = options.output
         if options.count > 1:
             path = path.with_name(f"{path.stem}-{number + 1}{path.suffix}")
-        tags = sound.tags or {"comment": f"synthetic: yes; made by {model.name} from the caption: {options.caption}"}
-        io.write(path, sound, {"title": options.caption[:200], **tags})
+        origin = sound.tags or tags(f"made by {model.name} from the caption: {options.caption}")
+        io.write(path, sound, {"title": options.caption[:200], **origin})

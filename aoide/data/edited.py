@@ -118,17 +118,19 @@ def make(task: Task, own: Told, others: Callable[[], Told], sample_rate: int, dr
     other, said = others()
     both = mixed(sound, other, draw)
     if task == "mix":
-        return Made(np.zeros_like(sound), both, instruction(task, caption, said))
+        return _within(Made(np.zeros_like(sound), both, instruction(task, caption, said)))
     if task == "add":
-        return Made(sound, both, instruction(task, said))
+        return _within(Made(sound, both, instruction(task, said)))
     if task == "drop":
-        return Made(both, sound, instruction(task, said))
+        return _within(Made(both, sound, instruction(task, said)))
     third, instead = others()
-    return Made(both, mixed(sound, third, draw), instruction(task, said, instead))
+    return _within(Made(both, mixed(sound, third, draw), instruction(task, said, instead)))
 
 
 def mixed(sound: np.ndarray, other: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """Both at once, nearly as loud, as long as the first: a longer second one is cut, a shorter begins somewhere."""
+    """Both at once, nearly as loud, as long as the first: a longer second one is cut, a shorter begins somewhere. The
+    sum may pass full scale.
+    """
     spare = len(sound) - len(other)
     begin = int(draw.integers(abs(spare) + 1))
     placed = np.zeros_like(sound)
@@ -139,9 +141,13 @@ def mixed(sound: np.ndarray, other: np.ndarray, draw: np.random.Generator) -> np
     levels = [float(np.sqrt(np.mean(np.square(x)))) for x in (sound, placed)]
     if min(levels) > SILENT:
         placed *= levels[0] / levels[1] * 10 ** (draw.uniform(-APART, APART) / 20)
-    both = sound + placed
-    peak = float(np.abs(both).max(initial=0.0))
-    return both / peak if peak > 1 else both
+    return sound + placed
+
+
+def _within(made: Made) -> Made:
+    """Both sounds softer by as much where one of them passes full scale, so that what they share stays as loud."""
+    peak = max(1.0, *(float(np.abs(sound).max(initial=0.0)) for sound in (made.given, made.wanted)))
+    return Made(made.given / peak, made.wanted / peak, made.caption)
 
 
 def _as_long(samples: np.ndarray, length: int) -> np.ndarray:

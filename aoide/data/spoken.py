@@ -13,6 +13,7 @@ from the seed and its number alone. Clips that begin and end with long silences 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ class SpokenData:
         self.training = self._paired(order[count:], order[count:])
         if not len(self.training):
             raise UserError(f"{config.manifest}: no speaker has two clips of {config.min_seconds:g} s or more")
-        self._prompts = {s: self._prompts_of(order[count:], s) for s in self._speakers(self.training)}
+        self._prompts = self._prompts_of(order[count:])  # also of who has one clip here, and another held out
         self._epoch = self._taken = 0
 
     def batches(self, seed: int | torch.Generator, rank: int = 0, world: int = 1) -> Iterator[Batch]:
@@ -111,7 +112,7 @@ class SpokenData:
     def validation(self) -> Iterator[Batch]:
         """The held-out clips, each with the same prompt each time."""
         draw = np.random.default_rng(0)
-        held = {s: self._prompts_of(self.held_out, s) for s in self._speakers(self.held_out)}
+        held = self._prompts_of(self.held_out)
         prompts = {s: own if len(own) > 1 else [*own, *self._prompts.get(s, ())] for s, own in held.items()}
         pairs = [(number, self._other(number, prompts, draw)) for number in self.held_out.tolist()]
         for start in range(0, len(pairs), self.config.batch_pairs):
@@ -171,17 +172,18 @@ class SpokenData:
 
     def _paired(self, numbers: np.ndarray, among: np.ndarray) -> np.ndarray:
         """Those whose speaker has another clip among these."""
-        speakers = [self.items[i].speaker for i in among.tolist()]
-        many = {s for s in set(speakers) if speakers.count(s) > 1}
-        return np.array([i for i in numbers.tolist() if self.items[i].speaker in many], np.int64)
+        many = Counter(self.items[i].speaker for i in among.tolist())
+        return np.array([i for i in numbers.tolist() if many[self.items[i].speaker] > 1], np.int64)
 
-    def _speakers(self, numbers: np.ndarray) -> set[str]:
-        return {self.items[i].speaker for i in numbers.tolist()}
-
-    def _prompts_of(self, numbers: np.ndarray, speaker: str) -> list[int]:
-        own = [i for i in numbers.tolist() if self.items[i].speaker == speaker]
-        long = [i for i in own if self.items[i].seconds >= self.config.min_prompt]
-        return long if len(long) > 1 else own
+    def _prompts_of(self, numbers: np.ndarray) -> dict[str, list[int]]:
+        """Of each speaker the clips that may be prompts: the long ones, or all where there are too few of them."""
+        found: dict[str, list[int]] = {}
+        for number in numbers.tolist():
+            found.setdefault(self.items[number].speaker, []).append(number)
+        for speaker, own in found.items():
+            long = [i for i in own if self.items[i].seconds >= self.config.min_prompt]
+            found[speaker] = long if len(long) > 1 else own
+        return found
 
     def _other(self, target: int, prompts: dict[str, list[int]], draw: np.random.Generator) -> int:
         others = [i for i in prompts[self.items[target].speaker] if i != target]

@@ -81,8 +81,9 @@ class Builder:
         self._f0_curves()
         return kept
 
-    def sounds(self, stages: Sequence[tuple[str, Sound]], config: MelConfig = heard.HOUSE) -> None:
+    def sounds(self, stages: Sequence[tuple[str, Sound]]) -> None:
         """Stages that can be heard, as steps; the pictures are their mels."""
+        config = heard.HOUSE
         pictures = [heard.picture(sound) for _, sound in stages]
         frames = max(map(len, pictures))
         chosen = np.full((len(pictures), frames, config.n_mels), config.silence, np.float32)
@@ -138,15 +139,15 @@ class Builder:
     def _curves(self, chosen: np.ndarray, unit: str) -> None:
         if len(chosen) < 2:
             return
-        last = chosen[-1]
+        last, scale = chosen[-1], views.DECIBEL if unit else 1.0
         if unit:
             self.metric("to_last", views.distance(chosen, last), "dB")
             self.metric("cepstral", views.cepstral(chosen, last), "dB")
         else:
             self.metric("to_last", np.sqrt(np.square(chosen - last).mean((1, 2))), "")
-        steps = np.append(views.moved(chosen)[:1], views.moved(chosen))
-        self.metric("moved", steps * (views.DECIBEL if unit else 1.0), unit)
-        error = views.error_map(chosen, last) * (views.DECIBEL if unit else 1.0)
+        moved = views.moved(chosen)
+        self.metric("moved", np.append(moved[:1], moved) * scale, unit)
+        error = views.error_map(chosen, last) * scale
         self.about["error"] = {"array": self.trace.put("error", error, "u1"), "unit": unit}
         self.path("pictures", views.coarse(chosen), "steps")
         frames = views.pooled(last.T, last.shape[1], FRAME_POINTS).T

@@ -114,7 +114,7 @@ def found_runs(events: list[Event]) -> list[Run]:
         before = own[-1] + 1
     if not runs:
         return []
-    most = max(run.x.shape[2] for run in runs if run.x.ndim == 3)
+    most = max(run.x.shape[2] for run in runs)
     return [run for run in runs if run.x.shape[2] == most]
 
 
@@ -130,8 +130,8 @@ def _run(events: list[Event], before: int, own: list[int], start: float) -> Run:
         elif place in marks:
             for layer, value in pending.items():
                 hidden.setdefault(layer, []).append(value)
-    shape = events[own[-1]].value.shape
-    x = np.stack([np.atleast_3d(events[place].value.reshape(shape)).reshape(shape[0], -1) for place in own])
+    frames = len(events[own[-1]].value)
+    x = np.stack([events[place].value.reshape(frames, -1) for place in own])
     mel = None
     for event in events[own[-1] + 1 :]:
         if event.name in STEPS:
@@ -146,16 +146,15 @@ def _run(events: list[Event], before: int, own: list[int], start: float) -> Run:
 
 def decoded(run: Run, to_mel: Callable[[np.ndarray], np.ndarray]) -> Run:
     """A run whose steps are components of mels, as mels; no more steps than are shown."""
-    kept = views.thinned(len(run.x), DECODED)
-    steps = [np.asarray(to_mel(run.x[number].astype(np.float32)[None]))[0] for number in kept]
-    hidden = {layer: states[kept] for layer, states in run.hidden.items()}
-    return Run(np.stack(steps), [run.times[number] for number in kept], run.start, steps[-1], hidden)
+    run = _thinned(run, min(len(run.x), DECODED))
+    steps = [np.asarray(to_mel(x.astype(np.float32)[None]))[0] for x in run.x]
+    return run._replace(x=np.stack(steps), mel=steps[-1])
 
 
 def _sampled(builder: Builder, runs: list[Run], config: MelConfig | None) -> None:
     """Steps of a sampler, run after run on one clock."""
     count = min(len(run.x) for run in runs)
-    runs = [run._replace(x=run.x[views.thinned(len(run.x), count)]) for run in runs]
+    runs = [_thinned(run, count) for run in runs]
     parts = [as_mel(run, config) for run in runs]
     labels = [f"step {number} of {count}" for number in range(1, count + 1)]
     if config is not None and all(part is not None for part in parts):
@@ -166,17 +165,22 @@ def _sampled(builder: Builder, runs: list[Run], config: MelConfig | None) -> Non
         for start, part in zip(starts, parts, strict=True):
             assert part is not None
             whole[:, start : start + part.shape[1]] = part
-        times = runs[0].times
-        numbers = [{} if time is None else {"time": round(float(time), 5)} for time in times[:count]]
-        kept = builder.mels(whole, labels, config, numbers or [{}] * count)
+        numbers = [{} if time is None else {"time": round(float(time), 5)} for time in runs[0].times]
+        kept = builder.mels(whole, labels, config, numbers)
     else:
         joined = np.concatenate([run.x.astype(np.float32) for run in runs], axis=1)
         rate = config.frame_rate if config is not None else 50.0
         kept = builder.pictures(joined, labels, "latent", joined.shape[1] / rate)
     for layer in sorted(runs[0].hidden):
-        alike = [run.hidden[layer] for run in runs if layer in run.hidden and len(run.hidden[layer]) >= count]
-        if alike:
-            builder.path("hidden", np.mean([states[:count] for states in alike], axis=0)[kept], "steps", layer=layer)
+        states = np.mean([run.hidden[layer] for run in runs if layer in run.hidden], axis=0)
+        builder.path("hidden", states[kept], "steps", layer=layer)
+
+
+def _thinned(run: Run, count: int) -> Run:
+    """A run of so many steps, the last one among them: not all runs have as many."""
+    kept = views.thinned(len(run.x), count)[-count:]
+    hidden = {layer: states[kept] for layer, states in run.hidden.items()}
+    return run._replace(x=run.x[kept], times=[run.times[number] for number in kept], hidden=hidden)
 
 
 def calmed(x: np.ndarray) -> np.ndarray:

@@ -172,7 +172,7 @@ def _convert(request: Request, opened: Opened) -> Trace:
     transpose = float(settings.pop("transpose", 0.0))
     if "f0" in fields:
         fields["f0"] = fields["f0"] * 2 ** (transpose / 12)
-    speaker = int(settings.get("speaker", 0))
+    speaker = _speaker(settings)
     fields |= {"speaker": torch.tensor([speaker])} if _several(model) else {}
     seed = settings.pop("seed", 0)
     fields["generator"] = torch.Generator().manual_seed(seed)
@@ -197,6 +197,14 @@ def _needs(model: Any) -> tuple[str, ...]:
 def _several(model: Any) -> bool:
     config = model.config
     return bool(getattr(getattr(config, "conditions", config), "speakers", None))
+
+
+def _speaker(settings: Mapping[str, Any]) -> int:
+    """The number of whoever shall be heard."""
+    number = settings.get("speaker", 0)
+    if not isinstance(number, int):
+        raise UserError(f"speaker={number}: is the number of one, from 0")
+    return number
 
 
 def _as_sound(made: np.ndarray, model: Any) -> Sound:
@@ -268,7 +276,7 @@ def _speak(request: Request, opened: Opened) -> Trace:
     symbols = [handles.SILENT, *phonemes, handles.SILENT]
     fields: dict[str, Any] = {"tokens": tokens, "token_mask": torch.ones_like(tokens, dtype=torch.bool)}
     if _several(model):
-        fields["speaker"] = torch.tensor([int(settings.get("speaker", 0))])
+        fields["speaker"] = torch.tensor([_speaker(settings)])
     fields |= {key: settings[key] for key in ("speed", "steps", "solver") if key in settings}
     fields["generator"] = torch.Generator().manual_seed(settings.get("seed", 0))
     if name == "tts/fastspeech2s":

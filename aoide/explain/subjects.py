@@ -26,8 +26,8 @@ from aoide.explain.traces import Trace
 from aoide.generate import handles
 from aoide.generate.handles import Edits, Spoken
 
-LONGEST = 60.0  # seconds of sound that a trace is made of
-SOUNDLESS = -30.0  # log magnitude where nobody sings
+LEAST, LONGEST = 0.1, 60.0  # seconds of sound that a trace is made of
+WHOLE, NUMBERS = ("seed", "steps"), ("guidance", "pitch", "seconds", "speed", "transpose")  # what settings are
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,16 +45,23 @@ class Request:
     vocoder: str | None = None
     threads: int = 1
 
-    def take(self, *names: str) -> dict[str, Any]:
+    def take(self, *names: str, automatic: tuple[str, ...] = ()) -> dict[str, Any]:
         """The settings of these names that were given.
 
+        Args:
+            automatic: those that may be "auto" in place of a number.
+
         Raises:
-            UserError: one was given that is not among them.
+            UserError: one was given that is not among them, or that is no number where it has to be one.
         """
-        for name in self.settings:
+        for name, value in self.settings.items():
             if name not in names:
                 there = f" it has {', '.join(names)}" if names else " it has none"
                 raise UserError(f"{self.model} has no setting {name!r};{near(name, names) or there}")
+            if name in WHOLE and not isinstance(value, int):
+                raise UserError(f"{name}={value}: is a whole number")
+            if name in NUMBERS and not isinstance(value, (int, float)) and (name not in automatic or value != "auto"):
+                raise UserError(f"{name}={value}: is a number{', or auto' if name in automatic else ''}")
         return dict(self.settings)
 
 
@@ -95,8 +102,8 @@ def recording(path: str) -> Sound:
     sound = Sound.load(path).mono()
     if sound.seconds > LONGEST:
         raise UserError(f"{path}: {sound.seconds:.0f} s are too long to be looked at; give up to {LONGEST:g} s of it")
-    if not len(sound.samples):
-        raise UserError(f"{path}: holds no sound")
+    if sound.seconds < LEAST:
+        raise UserError(f"{path}: {sound.seconds:.2f} s are too short to be looked at; give {LEAST:g} s or more")
     return sound
 
 
@@ -209,7 +216,7 @@ def _sung(events: list[trace.Event], frames: int, singer: Any) -> Spoken:
     if bins is None:
         raise UserError("nothing is sung in this score that could be looked at")
     whole = {
-        name: np.full((frames, bins), SOUNDLESS if name in ("lh", "lr") else 0.0, np.float32)
+        name: np.full((frames, bins), handles.SOUNDLESS if name in ("lh", "lr") else 0.0, np.float32)
         for name in ("lh", "theta", "lr", "phi")
     }
     f0, start = np.zeros(frames, np.float32), 0
@@ -247,7 +254,7 @@ def sung_phonemes(builder: Builder, performance: Any) -> None:
 def _converter(request: Request) -> Trace:
     from aoide.generate.converter import Converter
 
-    settings = request.take("voice", "transpose", "f0", "task")
+    settings = request.take("voice", "transpose", "f0", "task", automatic=("transpose",))
     singer = settings.pop("voice", None)
     source = recording(request.input)
     converter = Converter(request.model, request.threads)

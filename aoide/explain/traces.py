@@ -79,11 +79,6 @@ class Trace:
     def title(self) -> str:
         return str(self.about.get("title", ""))
 
-    @property
-    def size(self) -> int:
-        """Bytes of arrays and sounds as they lie in memory."""
-        return sum(stored.data.nbytes for stored in self.arrays.values()) + sum(map(len, self.sounds.values()))
-
     # ----------------------------------------------------------------------------------------------------------- files
 
     def save(self, path: str | os.PathLike[str]) -> None:

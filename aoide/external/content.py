@@ -1,7 +1,7 @@
 """What is said, frame by frame, without who says it: content features of self-supervised speech encoders.
 
-    encoder = open("contentvec")                    # or hubert, wavlm, wav2vec2, w2v_bert, whisper
-    encoder.encode(samples)                         # (samples,) at 16 kHz -> (frames, dim), 50 frames a second
+    encoder = open("contentvec")                    # or hubert, wavlm, wav2vec2, w2v_bert, whisper, wenet
+    encoder.encode(samples)                         # (samples,) at 16 kHz -> (frames, dim), 50 a second, of wenet 25
 
     hubert       HuBERT (Hsu et al. 2021, arXiv 2106.07447)
     contentvec   ContentVec (Qian et al. 2022, arXiv 2204.09224): HuBERT that was taught to forget the speaker. so-vits
@@ -10,8 +10,9 @@
     wav2vec2     wav2vec 2.0 (Baevski et al. 2020, arXiv 2006.11477), XLS-R
     w2v_bert     w2v-BERT 2.0 (Barrault et al. 2023): MaskGCT, DualCodec take layer 17, normalised by `statistics`
     whisper      the encoder of Whisper (aoide/external/whisper_encoder.py); works from a local CTranslate2 folder
+    wenet        the encoder of a recogniser of WeNet (aoide/external/wenet.py), a local file
 
-All but whisper come through transformers: from a local folder or by their hub names. Frame k is centred on sample
+The others come through transformers: from a local folder or by their hub names. Frame k is centred on sample
 320 k + 160: where a network has no padding of its own, 40 samples of silence stand at both ends.
 """
 
@@ -36,18 +37,18 @@ _KINDS = {
     "wav2vec2": ("Wav2Vec2Model", "facebook/wav2vec2-base"),
 }
 _W2V_BERT = "facebook/w2v-bert-2.0"
-NAMES = (*_KINDS, "w2v_bert", "whisper")
+NAMES = (*_KINDS, "w2v_bert", "whisper", "wenet")
 MEAN = -1  # in the place of a layer
 _LEAST = 400  # samples that make one frame
 
 
 class Encoder(Protocol):
-    """A network that hears 16 kHz and answers 50 times a second."""
+    """A network that hears 16 kHz and answers 50 times a second, or 25 times."""
 
     frame_rate: float
 
     def encode(self, samples: np.ndarray) -> np.ndarray:
-        """(samples,) -> (frames, dim) float32 with frames = samples // 320, at least one."""
+        """(samples,) -> (frames, dim) float32 with frames = samples // (16000 / frame_rate), at least one."""
 
 
 def open(  # noqa: A001, PLR0913  (as one opens a file)
@@ -61,7 +62,7 @@ def open(  # noqa: A001, PLR0913  (as one opens a file)
     """An encoder by name.
 
     Args:
-        source: a local folder or a hub name; None: as its authors published it.
+        source: a local folder or a hub name, of wenet a local file or folder; None: as its authors published it.
         layer: whose output is taken; None: what is usual; -1: the mean of all, the input of the first included.
         projected: ContentVec's final projection after the layer.
         statistics: a file with `mean` and `var` of the features (.pt, .safetensors), which are then normalised.
@@ -78,6 +79,12 @@ def open(  # noqa: A001, PLR0913  (as one opens a file)
         from aoide.external.whisper_encoder import WhisperEncoder
 
         return WhisperEncoder(source, device)
+    if name == "wenet":
+        from aoide.external.wenet import WenetEncoder
+
+        if layer is not None:
+            raise UserError("wenet gives what its last layer says: leave out `layer`")
+        return WenetEncoder(source, device)
     if name == "w2v_bert":
         return W2vBert(source, 17 if layer is None else layer, statistics, device)
     return SpeechEncoder(name, source, layer, projected, device)

@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from aoide.config import UserError
-from aoide.external.spectra import magnitude_frames
 from aoide.external.weights import local, session
 from aoide.external.wespeaker import filter_banks
-from aoide.external.whisper_encoder import mel_filters
+from aoide.external.whisper_encoder import heard
 
 SOURCE = None  # nobody publishes the graphs alone
 RATE, HOP = 16_000, 640  # Hz, and samples of a code
@@ -103,9 +102,7 @@ def log_mel(samples: np.ndarray) -> np.ndarray:
     """What the tokenizer hears, Whisper's mel without its silence: (samples,) at 16 kHz -> (128, samples // 160)."""
     sound = np.asarray(samples, np.float32)
     padded = np.pad(sound, _WIN // 2, mode="reflect") if len(sound) > _WIN // 2 else np.pad(sound, _WIN // 2)
-    power = magnitude_frames(padded, _WIN, _STEP)[: max(1, len(sound) // _STEP)] ** 2
-    mel = np.log10(np.maximum(power @ mel_filters(_BANDS).T, 1e-10))
-    return np.ascontiguousarray(((np.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0).T, np.float32)
+    return heard(padded, max(1, len(sound) // _STEP), _BANDS)
 
 
 def _graph(path: str | os.PathLike[str] | None, what: str, name: str) -> str:

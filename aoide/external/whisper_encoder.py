@@ -81,12 +81,17 @@ def log_mel(samples: np.ndarray, bands: int = 80) -> np.ndarray:
     """What Whisper hears of up to 30 s: (samples,) at 16 kHz -> (bands, 3000) float32."""
     sound = np.pad(np.asarray(samples, np.float32)[:_WINDOW], (0, max(0, _WINDOW - len(samples))))
     padded = np.pad(sound, _WIN // 2, mode="reflect")
-    power = magnitude_frames(padded, _WIN, _STEP)[: _WINDOW // _STEP] ** 2
-    mel = np.log10(np.maximum(power @ mel_filters(bands).T, 1e-10))
+    return heard(padded, _WINDOW // _STEP, bands)
+
+
+def heard(padded: np.ndarray, frames: int, bands: int) -> np.ndarray:
+    """Whisper's log mel of samples with half a window more at both ends: (bands, frames) float32, 100 a second."""
+    power = magnitude_frames(padded, _WIN, _STEP)[:frames] ** 2
+    mel = np.log10(np.maximum(power @ _filters(bands).T, 1e-10))
     return np.ascontiguousarray(((np.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0).T, np.float32)
 
 
 @cache
-def mel_filters(bands: int) -> np.ndarray:
+def _filters(bands: int) -> np.ndarray:
     """Whisper's mel filters: (bands, 201)."""
     return slaney_bands(RATE, _WIN, bands, 0.0, RATE / 2)

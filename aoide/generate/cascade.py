@@ -217,7 +217,8 @@ class Cascade:
         font: a sound font; None: that of the folder, or the package's.
 
     Raises:
-        UserError: nothing there to go on with, or a broken `song.json`.
+        UserError: nothing there to go on with, a broken `song.json`, a style or a language that nobody has, or a folder
+            that cannot be made.
     """
 
     def __init__(
@@ -237,19 +238,19 @@ class Cascade:
         old = self.state.get("settings", {})
         self.seed = int(old.get("seed", 0) if seed is None else seed)
         self.font = old.get("font") if font is None else os.fspath(font)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if script is None:
-            script = SongScript.load(self.folder / "script.txt")
-        if style:
-            script = replace(script, style=style)
         path = self.folder / "script.txt"
-        text = script.write("lrc" if script.has_times else "plain")
-        if not path.exists() or SongScript.load(path) != script:
-            _write(path, text.encode())
-        self.script = script
+        if script is None:
+            script = SongScript.load(path)
+        self.script = script = replace(script, style=style) if style else script
         self.style = styles.parse(script.style, self.seed)
         self._singer_folder, self.singer = self._chosen(singer, old.get("singer", ""))
         self.remarks: list[str] = [*script.remarks, *styles.remarks(self.style), *_said(self.style)]
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.folder}: cannot be made: {error.strerror}") from None
+        if not path.exists() or SongScript.load(path) != script:
+            _write(path, script.write("lrc" if script.has_times else "plain").encode())
 
     def _chosen(self, named: str, before: str) -> tuple[Path, Description]:
         """The singer who is named; or the one before, as long as the lyrics are in their language."""

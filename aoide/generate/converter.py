@@ -9,7 +9,8 @@ the singers sang (`generate/retrieval.py`). The first graph takes mel (1, frames
 side, and their f0 (1, frames, stride), and gives their content, what is said, side by side as well. The second takes
 content (1, frames, dim), f0 (1, frames) Hz with 0 = unvoiced, energy (1, frames) and mixture (1, frames, singers),
 shares of the singers, and gives the mel in their voice, of which a vocoder makes the sound. F0 and loudness are those
-of the source, so the song is the same.
+of the source, so the song is the same; loudness frame by frame, or over a time (`loudness` in converter.json), so that
+how loud each sound is beside the next is as the singer has it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 
 from aoide import trace
 from aoide.audio import pitch
+from aoide.audio.dynamics import over_time
 from aoide.audio.mel_config import MelConfig
 from aoide.audio.sound import Sound
 from aoide.audio.spectrum import log_mel, transform, window_of
@@ -61,6 +63,7 @@ class Description(Packed):
     stride: int = 1  # frames that the content graph hears at once
     context: int  # frames before and after a frame that its mel depends on
     energy: Literal["bands", "spectrum"] = "bands"  # of what the length of a frame is taken (aoide/audio/energy.py)
+    loudness: float = 0.0  # seconds, deviation of the window over which it is as loud as its source; 0: each frame
     singers: dict[str, Target]  # in the order of the table
     vocoder: str = DEFAULT_VOCODER
     retrieval: float = 0.0  # by how much frames take the colour of the singer's own in bank.npz, 0 to 1, unless told
@@ -68,6 +71,8 @@ class Description(Packed):
     def __post_init__(self) -> None:
         if not self.singers:
             raise ValueError("a converter has one singer or more")
+        if not self.loudness >= 0:
+            raise ValueError(f"loudness is 0 or more seconds, got {self.loudness}")
         if not 0 <= self.retrieval <= 1:
             raise ValueError(f"retrieval is from 0 to 1, got {self.retrieval}")
 
@@ -231,7 +236,7 @@ class Converter:
         for name, share in zip(self.singers, amount * shares, strict=True):
             if share and name in self._banks:
                 mel = mel + share * self._banks[name].nearer(mel, feeds["f0"][0], of.mel)
-        return as_loud(mel, source, gain, of.mel.silence)
+        return as_loud(mel, source, gain, of.mel.silence, of.loudness * of.mel.frame_rate)
 
     def content(self, mel: np.ndarray, f0: np.ndarray) -> np.ndarray:
         """mel (frames, mels), f0 (frames,) Hz -> what is said (frames, dim)."""
@@ -279,12 +284,13 @@ class Converter:
         return shares / shares.sum()
 
 
-def as_loud(mel: np.ndarray, source: np.ndarray, gain: float, silence: float) -> np.ndarray:
-    """A mel brought, frame by frame, to the loudness of its source, which was heard with `gain` nats more.
+def as_loud(mel: np.ndarray, source: np.ndarray, gain: float, silence: float, deviation: float = 0.0) -> np.ndarray:
+    """A mel as loud as its source, which was heard with `gain` nats more, over a window of `deviation` frames.
 
     What came out too quiet is raised by LOUDER at most: a network that leaves a frame out has its reasons.
     """
-    wanted, found = (np.log(np.linalg.norm(np.exp(x), axis=1) + 1e-6) for x in (source, mel))
+    lengths = (np.linalg.norm(np.exp(x), axis=1) for x in (source, mel))
+    wanted, found = (np.log(over_time(length, deviation) + 1e-6) for length in lengths)
     change = np.minimum(wanted - found, LOUDER - gain)
     return np.maximum(mel + change[:, None], np.float32(silence)).astype(np.float32)
 

@@ -81,9 +81,8 @@ class F5:
     licence = "that of the weights; those published are CC-BY-NC-4.0"
 
     def __init__(self, model: Any, vocoder: Any, words: Any = None) -> None:
-        if (
-            replace(model.config.mel, floor=vocoder.mel.floor) != vocoder.mel
-        ):  # published with Vocos, whose floor is lower
+        read = replace(model.config.mel, floor=vocoder.mel.floor)  # published with Vocos, whose floor is lower
+        if read != vocoder.mel:
             raise UserError(f"the model makes {model.config.mel}, but the vocoder reads {vocoder.mel}")
         self.name = type(model).__module__.removeprefix("aoide.models.").replace(".", "/")
         self._model, self._vocoder, self._words = model, vocoder, words or HouseWords()

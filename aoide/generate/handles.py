@@ -39,6 +39,7 @@ MOST_TOKENS = 20_000
 MOST_TEXT = 4000  # characters that `resynth` speaks
 NEPERS = math.log(10) / 20  # of a dB
 SILENT = "·"  # the silence at both ends of a piece
+SOUNDLESS = -30.0  # log magnitude of what cannot be heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ class Spoken:
         """
         lh, theta, lr, phi = self.spectra
         f0 = self.f0 if pulses else np.zeros_like(self.f0)
-        lr = lr if noise else np.full_like(lr, -30.0)
+        lr = lr if noise else np.full_like(lr, SOUNDLESS)
         if not filtered:
             lh, theta = np.full_like(lh, float(np.median(lh[self.f0 > 0])) if (self.f0 > 0).any() else 0.0), 0 * theta
         made = synthesis.sourcefilter((lh, theta, lr, phi), f0, hop=self.hop, sample_rate=self.sample_rate)
@@ -170,17 +171,19 @@ def can_speak_again(folder: str | os.PathLike[str]) -> bool:
     return voice_folder.read(folder).kind == "sourcefilter"
 
 
-def speak(name: str, text: str, *, speed: float = 1.0, pitch: float = 0.0) -> Spoken:
+def speak(name: str, text: str, *, speed: float = 1.0, pitch: float = 0.0, runtime: Runtime | None = None) -> Spoken:
     """What a voice says: all sentences of a text, end to end.
+
+    Args:
+        runtime: that of the voice, where it is open already.
 
     Raises:
         UserError: no such voice, one of another kind, nothing to say, or a setting out of range.
     """
-    from aoide.generate.voice import check
+    from aoide.generate.voice import check, nothing_to_say
 
     check(speed, pitch, 0)
-    folder = voices.find(name)
-    runtime = Runtime(folder)
+    runtime = runtime or Runtime(voices.find(name))
     of = runtime.description
     if of.kind != "sourcefilter":
         raise UserError(f"{of.name} is of kind {of.kind}: only voices of pulses and noise have handles")
@@ -196,16 +199,19 @@ def speak(name: str, text: str, *, speed: float = 1.0, pitch: float = 0.0) -> Sp
             parts.append({key: value[0] if key == "durations" else value[0, :frames] for key, value in outputs.items()})
             symbols += [SILENT, *piece, SILENT]
     if not parts:
-        raise UserError("nothing to say: the text has no letters and no numbers")
+        raise nothing_to_say(text)
     whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     spectra = (whole["lh"], whole["theta"], whole["lr"], whole["phi"])
     return Spoken(tuple(symbols), whole["durations"], spectra, whole["f0"], of.hop, of.sample_rate, of.name)
 
 
-def resynth(body: Mapping[str, Any]) -> Sound:
+def resynth(body: Mapping[str, Any], runtime: Runtime | None = None) -> Sound:
     """What `POST /v1/audio/resynth` answers: {"model": voice, "input": text, "speed", "pitch", "edits"} -> sound.
 
     A voice is one of the package, by its name; a path is never opened.
+
+    Args:
+        runtime: that of the voice, where it is open already.
 
     Raises:
         UserError: a body of another form, an unknown voice, or an edit of another text.
@@ -219,4 +225,4 @@ def resynth(body: Mapping[str, Any]) -> Sound:
     if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in settings.values()):
         raise UserError("speed and pitch are numbers")
     edits = Edits.of(body.get("edits", {}))
-    return speak(name, text, **settings).edited(edits).sound()
+    return speak(name, text, **settings, runtime=runtime).edited(edits).sound()

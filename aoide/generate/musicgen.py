@@ -30,6 +30,7 @@ from aoide.external import codec as other_codec
 from aoide.external.encodec import EnCodec
 from aoide.external.weights import pretrained
 from aoide.generate import published
+from aoide.generate.latent_sound import recipe_of
 from aoide.models import find, ttm
 from aoide.models.ttm import musicgen
 
@@ -102,10 +103,8 @@ class MusicGen:
             UserError: not such a run, or something that it names is not there.
         """
         aoide = config.require("aoide", "torch")
-        from aoide.generate.latent_sound import recipe_of
-
         model, data = aoide.load(run), recipe_of(Path(run)).get("data", {})
-        if not isinstance(model, musicgen.Model) and type(model).__module__ not in _modules():
+        if type(model).__module__ not in _modules():
             raise UserError(f"{run}: holds no model of music that writes codes, such as ttm/musicgen")
         if not data.get("text"):
             raise UserError(f"{run}: its recipe names nothing that reads captions (data.text)")

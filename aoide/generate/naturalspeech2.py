@@ -20,7 +20,6 @@ import torch
 
 from aoide.audio.sound import Sound
 from aoide.config import UserError
-from aoide.external import encodec
 from aoide.external.speech import text_of
 from aoide.generate import parts
 from aoide.generate.packed import tags
@@ -112,7 +111,6 @@ def load(weights: str, opener: Callable[..., Any], codec: Any = None, device: st
     folder = parts.folder_of(weights)
     if not parts.is_run(folder) and not any(folder.iterdir()):
         raise UserError(f"{folder}: needs these files: weights and configuration of amphion/naturalspeech2_libritts")
-    own = folder / "encodec_24khz"
-    codec = codec or encodec.load(own if own.is_dir() else encodec.SOURCE)
+    codec = codec or parts.encodec_of(folder)
     words = None if parts.is_run(folder) else CmuWords()
     return NaturalSpeech2(opener(NaturalSpeech2.name, folder).to(device), codec.to(device), words)

@@ -3,7 +3,8 @@
     write(acoustic, folder, About(name="Ann", language="ja", phonemes=table, vocoder="nsf_hifigan"), variance=model)
 
 `generate/openutau_schema.py` says what lies in the folder. It appears when all of it is proven: each graph gives what
-torch's own sampling gives from the same noise, to 1e-4, at several numbers of steps and lengths; and the schema holds.
+torch's own sampling gives from the same noise, to 1e-4, at several numbers of steps and lengths; a vocoder of Aoide
+that comes along gives what it gives in numpy (`generate/openutau_vocoder.py`); and the schema holds.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from aoide import voices
 from aoide.audio.mel import MelConfig
 from aoide.config import UserError, near, to_dict, write_yaml
 from aoide.data.corpora.sinsy import LETTERS
 from aoide.generate import openutau_graphs as graphs
 from aoide.generate import openutau_proof as proof
 from aoide.generate import openutau_schema as schema
+from aoide.generate import openutau_vocoder
 from aoide.generate.openutau_graphs import CURVES, Asked
 from aoide.generate.pack import aside
+from aoide.generate.vocoder import Vocoder
 from aoide.score.score import BREATHS
 from aoide.score.score import SILENCES as SILENT
 from aoide.text import lyrics
@@ -65,7 +69,8 @@ class About:
     told: Literal["shared", "all"] = "shared"  # where they tell them: as openvpi's, or as those that Aoide trains
     speakers: tuple[str, ...] = ()  # names of the singers of the models' tables, in their order
     speaker: str | None = None  # the one that sings; None = OpenUtau chooses among all
-    vocoder: str = ""  # the name of its package; "" = the one that fits, where one does
+    vocoder: str = ""  # the name of its package; or a vocoder of Aoide, which then comes along: one of those that ship
+    # with it, or a folder that `aoide export` wrote; "" = the one that fits, where one does
     key_range: tuple[float, float] = (-5.0, 5.0)  # see `openutau_graphs.Asked`
     speed_range: tuple[float, float] = (0.5, 2.0)
     author: str = ""
@@ -85,13 +90,16 @@ def write(acoustic: Any, target: Path, about: About, variance: Any | None = None
         MissingExtra: onnx or onnxscript is not installed.
     """
     _fits(acoustic, variance, about)
+    name, own = vocoder_of(acoustic.config.mel, about.vocoder)
     asked, names = _asked(acoustic, about), _names(acoustic, about)
     with aside(target) as folder:
         _character(folder, about, names)
-        of = _acoustic_settings(acoustic, about, asked, names)
+        of = _acoustic_settings(acoustic, about, asked, names, name)
         write_yaml(folder / "dsconfig.yaml", _stated(of))
         _tables(folder, about, acoustic, names)
         _acoustic(acoustic, of, asked, folder / of.acoustic)
+        if own is not None:
+            openutau_vocoder.write(own, folder / "dsvocoder")
         if variance is not None:
             _fillers(variance, about, _asked(variance, about), _names(variance, about), folder)
         if problems := schema.check(folder):
@@ -167,19 +175,36 @@ def _common(model: Any, about: About, asked: Asked, names: tuple[str, ...]) -> d
     }
 
 
-def _acoustic_settings(model: Any, about: About, asked: Asked, names: tuple[str, ...]) -> schema.Acoustic:
+def vocoder_of(mel: MelConfig, named: str = "") -> tuple[str, Vocoder | None]:
+    """The name of the vocoder for a singer's mel, and the vocoder itself where it is Aoide's and shall come along.
+
+    Raises:
+        UserError: a vocoder of Aoide for another mel, or none is named and none is known for this mel.
+    """
+    if not named and replace(mel, log="ln") == HIFIGAN_MEL:
+        return HIFIGAN, None
+    shipped = voices.names("vocoder")
+    if named and named not in shipped and not Path(named).is_dir():
+        return named, None
+    opened = [Vocoder(name) for name in ([named] if named else shipped)]
+    fitting = next((each for each in opened if not openutau_vocoder.unlike(mel, each.mel)), None)
+    if fitting is not None:
+        return fitting.name, fitting
+    if named:
+        wrong = ", ".join(openutau_vocoder.unlike(mel, opened[0].mel))
+        raise UserError(f"the vocoder {named} is for another mel than the singer's: {wrong}")
+    raise UserError(f"vocoder: name a package of OpenUtau for this singer's mel ({_told(mel)}); none is known here")
+
+
+def _acoustic_settings(model: Any, about: About, asked: Asked, names: tuple[str, ...], vocoder: str) -> schema.Acoustic:
     config = model.config
-    mel = replace(config.mel, log="ln")  # to which the graph converts
-    name = about.vocoder or (HIFIGAN if mel == HIFIGAN_MEL else "")
-    if not name:
-        raise UserError(f"vocoder: name a package of OpenUtau for this singer's mel ({_told(mel)}); none is known here")
     shallow = model.first is not None
     shares = config.process.alphas()
     follows: dict[str, Any] = {f"use_{name}_embed": ours in config.curves for name, ours in CURVES.items()}
     return schema.Acoustic(
         **_common(model, about, asked, names),
         acoustic="acoustic.onnx",
-        vocoder=name,
+        vocoder=vocoder,
         augmentation_args=schema.Augmentation(random_pitch_shifting=schema.Shift(range=about.key_range))
         if "key_shift" in config.curves
         else None,
@@ -188,22 +213,8 @@ def _acoustic_settings(model: Any, about: About, asked: Asked, names: tuple[str,
         **follows,
         use_variable_depth=shallow,
         max_depth=None if not shallow else 1 - config.start if config.method == "flow" else config.depth / len(shares),
-        **_mel_settings(mel),
+        **openutau_vocoder.mel_settings(config.mel),  # of natural logarithms, to which the graph converts
     )
-
-
-def _mel_settings(mel: MelConfig) -> dict[str, Any]:
-    return {
-        "sample_rate": mel.sample_rate,
-        "hop_size": mel.hop,
-        "win_size": mel.win,
-        "fft_size": mel.n_fft,
-        "num_mel_bins": mel.n_mels,
-        "mel_fmin": float(mel.fmin),
-        "mel_fmax": float(mel.fmax),
-        "mel_base": "e" if mel.log == "ln" else "10",
-        "mel_scale": mel.scale,
-    }
 
 
 def _told(mel: MelConfig) -> str:

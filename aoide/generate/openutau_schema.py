@@ -10,7 +10,8 @@ model and into those of dsdur/, dspitch/ and dsvariance/ for what fills in durat
     dsdur/      dsconfig.yaml  dsdict.yaml  linguistic.onnx  dur.onnx       phonemes.json  languages.json  SINGER.emb
     dspitch/    dsconfig.yaml  dsdict.yaml  linguistic.onnx  pitch.onnx     ...
     dsvariance/ dsconfig.yaml  dsdict.yaml  linguistic.onnx  variance.onnx  ...
-    dsvocoder/  vocoder.yaml  MODEL.onnx          where the vocoder comes along; else its name stands in dsconfig.yaml
+    dsvocoder/  vocoder.yaml  MODEL.onnx          where the vocoder comes along; else OpenUtau takes the package whose
+                                                  name stands in dsconfig.yaml, where there must be one in any case
 
 `acoustic`, `linguistic` ... say which inputs and outputs a graph has whose dsconfig.yaml says this and that; the export
 (`generate/openutau.py`) takes them from here, too. It needs onnx and onnxruntime, and no torch.
@@ -30,12 +31,14 @@ import numpy as np
 
 from aoide.config import UserError, build, read_yaml, require
 
-OPSET = 18  # ONNX operators: what the onnxruntime 1.16 of OpenUtau reads, and those of some years before it
+OPSET = 18  # ONNX operators: OpenUtau's onnxruntime 1.23 reads later ones, too, that of older releases does not
 IR = 8  # of the file format, likewise
 VARIANCES = ("energy", "breathiness", "voicing", "tension")  # curves that models follow or predict, in their order
 SILENCES = ("SP", "AP")  # pause and breath: OpenUtau puts SP around every phrase
 KINDS = ("vowel", "semivowel", "liquid", "nasal", "stop", "fricative", "affricate", "aspirate")  # of phonemes
 PHONEMIZER = "OpenUtau.Core.DiffSinger.DiffSingerPhonemizer"  # the one that knows a voicebank's dictionary and no more
+PLAYED = 44_100  # samples a second: what OpenUtau takes every waveform for, whatever vocoder.yaml says
+TRIED, SILENT = (17, 40), -6.0  # frames of the mel that a vocoder is tried with, and the logarithm in its bands
 PARTS = ("dsdur", "dspitch", "dsvariance")
 
 # ------------------------------------------------------------------------------------------------------------- settings
@@ -120,11 +123,11 @@ class Filler:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vocoder(MelSettings):
-    """vocoder.yaml."""
+    """vocoder.yaml: `sample_rate` and `hop_size` say how long a frame lasts; the waveform has PLAYED all the same."""
 
     name: str
     model: str
-    pitch_controllable: bool = False
+    pitch_controllable: bool = False  # whether the acoustic model is to sing where SHFC shifts to, while f0 stays
     force_on_cpu: bool = False
 
 
@@ -487,7 +490,34 @@ def _vocoder(root: Path, of: Acoustic) -> Iterator[str]:
         same = math.isclose(ours, theirs, abs_tol=1e-5) if isinstance(ours, float) else ours == theirs
         if not same and name != "mel_base":  # which OpenUtau converts
             yield f"{folder / 'vocoder.yaml'}: {name}: {theirs}, and the acoustic model has {ours}"
-    yield from _graph(folder, "model", told.model, vocoder(told))
+    found = list(_graph(folder, "model", told.model, vocoder(told)))
+    yield from found or _played(folder / told.model, told)
+
+
+def _played(path: Path, of: Vocoder) -> Iterator[str]:
+    """Whether a vocoder gives as many samples as OpenUtau plays while the frames last."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 4, 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    for frames in TRIED:
+        mel = np.full((1, frames, of.num_mel_bins), SILENT, np.float32)
+        try:
+            sound = session.run(["waveform"], {"mel": mel, "f0": np.full((1, frames), 220, np.float32)})[0]
+        except Exception as error:  # onnxruntime's have no common base
+            yield f"{path}: does not run with {frames} frames: {str(error).splitlines()[0][:160]}"
+            return
+        if sound.shape[0] != 1 or not np.isfinite(sound).all():
+            yield f"{path}: gives {sound.shape} of {frames} frames, or numbers that are not finite, not (1, samples)"
+            return
+        hop = of.hop_size * PLAYED / of.sample_rate
+        if abs(sound.shape[1] - frames * hop) > hop:
+            yield (
+                f"{path}: gives {sound.shape[1]} samples of {frames} frames; OpenUtau plays {PLAYED} a second, "
+                f"whatever sample_rate says, so that there must be {frames * hop:.0f}"
+            )
+            return
 
 
 # ------------------------------------------------------------------------------------------------------------ one graph

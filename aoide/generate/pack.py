@@ -112,17 +112,12 @@ def export_vocoder(
     hop, n_fft = config.mel.hop, config.mel.n_fft
     if kind != "waveform" and (n_fft % hop or kind == "filters" and hop % 2):
         raise UserError(f"without torch n_fft is a multiple of the hop, and the hop even, not {n_fft} and {hop}")
-    graph = (rounded(plain) if quantise else plain).eval()
     source = getattr(model, "source_form", None)
     with aside(target) as folder:
         path = folder / f"{runtime.FILE}.onnx"
         examples = [_example(model, kind, frames) for frames in LENGTHS]
         inputs = list(inspect.signature(plain.forward).parameters)
-        to_onnx(graph, examples[-1], inputs, runtime.KINDS[kind], path, time="frames")
-        prove(graph, path, inputs, runtime.KINDS[kind], examples)
-        if quantise:
-            store_in_8_bits(path)
-            prove(graph, path, inputs, runtime.KINDS[kind], examples)
+        write_graph(plain, path, inputs, runtime.KINDS[kind], examples, "frames", quantise=quantise)
         description = runtime.Description(
             name=name,
             summary=summary,
@@ -178,13 +173,8 @@ def export_codec(
             (module.ExportedDecoder(model), "decoder.onnx", "codes", kind, codes),
         )
         for plain, file, takes, gives, examples in parts:
-            graph = (rounded(plain) if quantise else plain).eval()
             time = "samples" if takes == "audio" else "frames"
-            to_onnx(graph, examples[-1], [takes], [gives], folder / file, time)
-            prove(graph, folder / file, [takes], (gives,), examples)
-            if quantise:
-                store_in_8_bits(folder / file)
-                prove(graph, folder / file, [takes], (gives,), examples)
+            write_graph(plain, folder / file, [takes], (gives,), examples, time, quantise=quantise)
         description = codec_runtime.Description(
             name=name,
             summary=summary,
@@ -221,6 +211,35 @@ def _card(of: Packed, task: str, facts: Mapping[str, str]) -> str:
         "listeners believe that it is a recording.",
     }
     return headed(of.name, of.summary, {**known, **facts})
+
+
+def write_graph(
+    plain: nn.Module,
+    path: Path,
+    inputs: list[str],
+    outputs: tuple[str, ...],
+    examples: Sequence[tuple[Tensor, ...]],
+    time: str,
+    *,
+    quantise: bool,
+) -> None:
+    """Writes a module as a graph and proves it.
+
+    Args:
+        inputs, outputs: their names in the graph.
+        examples: inputs of several lengths, of two items each.
+        time: what the graph calls the second axis of its inputs; "" = its size is fixed.
+        quantise: weights of 8 bits, stored so.
+
+    Raises:
+        UserError: a graph that differs from torch. MissingExtra: onnx or onnxscript is not installed.
+    """
+    graph = (rounded(plain) if quantise else plain).eval()
+    to_onnx(graph, examples[-1], inputs, outputs, path, time)
+    prove(graph, path, inputs, outputs, examples)
+    if quantise:
+        store_in_8_bits(path)
+        prove(graph, path, inputs, outputs, examples)
 
 
 def prove(

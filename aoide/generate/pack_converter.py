@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from aoide.config import UserError
 from aoide.generate import retrieval
 from aoide.generate.converter import FILE, Description, Target
-from aoide.generate.export import headed, to_onnx
-from aoide.generate.pack import aside, prove
+from aoide.generate.export import headed
+from aoide.generate.pack import aside, write_graph
 from aoide.generate.packed import sum_of, write
-from aoide.generate.quantise import rounded, store_in_8_bits
 from aoide.voices import DEFAULT_VOCODER
 
 LENGTHS = (37, 80)  # frames of the examples that prove a graph
@@ -92,12 +91,7 @@ def export_converter(
     )
     with aside(target) as folder:
         for plain, file, takes, gives, examples in parts:
-            graph = (rounded(plain) if quantise else plain).eval()
-            to_onnx(graph, examples[-1], takes, [gives], folder / file, "frames")
-            prove(graph, folder / file, takes, (gives,), examples)
-            if quantise:
-                store_in_8_bits(folder / file)
-                prove(graph, folder / file, takes, (gives,), examples)
+            write_graph(plain, folder / file, takes, (gives,), examples, "frames", quantise=quantise)
         files = [file for _, file, *_ in parts]
         if banks:
             retrieval.save(folder / retrieval.FILE, dict(banks))
@@ -113,6 +107,7 @@ def export_converter(
             stride=stride,
             context=content.context + conversion.context,
             energy=about.energy,
+            loudness=of.loudness,
             singers=about.singers,
             vocoder=about.vocoder,
         )

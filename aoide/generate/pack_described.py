@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from aoide.config import UserError
 from aoide.generate.described import FILE, Description
-from aoide.generate.export import headed, to_onnx
-from aoide.generate.pack import aside, prove
+from aoide.generate.export import headed
+from aoide.generate.pack import aside, write_graph
 from aoide.generate.packed import sum_of, write
-from aoide.generate.quantise import rounded, store_in_8_bits
 from aoide.models.tta import mel_dit
 from aoide.text import captions
 from aoide.text.wordvectors import words
@@ -124,12 +123,7 @@ def export_described(model: Any, target: Path, about: About, *, quantise: bool =
             (Components(model), "components.onnx", ["mel"], ("components",), mels, "frames"),
         )
         for plain, file, takes, gives, examples, time in parts:
-            graph = (rounded(plain) if quantise else plain).eval()
-            to_onnx(graph, examples[-1], takes, gives, folder / file, time)
-            prove(graph, folder / file, takes, gives, examples)
-            if quantise:
-                store_in_8_bits(folder / file)
-                prove(graph, folder / file, takes, gives, examples)
+            write_graph(plain, folder / file, takes, gives, examples, time, quantise=quantise)
         description = Description(
             name=about.name,
             summary=about.summary,

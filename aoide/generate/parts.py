@@ -36,6 +36,14 @@ def is_run(folder: Path) -> bool:
     return any((folder / part).exists() for part in ("checkpoints", "state.json"))
 
 
+def encodec_of(folder: Path) -> Any:
+    """EnCodec, from its folder among the weights of a speaker, or from the hub."""
+    from aoide.external import encodec
+
+    own = folder / "encodec_24khz"
+    return encodec.load(own if own.is_dir() else encodec.SOURCE)
+
+
 def need(folder: Path, wanted: Mapping[str, str]) -> None:
     """Makes sure that files or folders are there.
 

@@ -28,7 +28,7 @@ from aoide import trace
 from aoide.audio.sound import Sound
 from aoide.config import UserError, near
 from aoide.generate import sing, synthesis
-from aoide.generate.packed import Packed, open_graph, read
+from aoide.generate.packed import Packed, open_graph, read, tags
 from aoide.generate.sing import Phrase
 from aoide.score import Curve, Finding, Phoneme, Score
 from aoide.text import lyrics
@@ -63,8 +63,7 @@ class Description(Packed):
     def tags(self, seed: int = 0) -> dict[str, str]:
         """What files with this singer say about their origin."""
         graph = self.sha256[f"{FILE}.onnx"][:12]
-        origin = f"synthetic: yes; singer: {self.name}; aoide: {__version__}; graph: {graph}; seed: {seed}"
-        return {"comment": origin, "software": f"Aoide {__version__}"}
+        return tags(f"singer: {self.name}; aoide: {__version__}; graph: {graph}; seed: {seed}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -172,7 +172,7 @@ class TorchSinger:
                 that it does not have, or a curve that it follows and nobody has drawn.
         """
         how = self._how(steps, sampler, speaker, start)
-        phrases, findings, language = self._phrases(score, transpose, seed)
+        phrases, findings, language = self._phrases(score, transpose)
         filled, pieces, lines = [], [], []
         for number, phrase in enumerate(phrases):
             done, line, samples = self._phrase(phrase, number, language, seed, how, score)
@@ -194,7 +194,7 @@ class TorchSinger:
         """As `sing`, phrase by phrase; together they are the samples that `sing` gives. Settings as for `perform`."""
         transpose, seed = settings.pop("transpose", 0), settings.pop("seed", 0)
         how = self._how(*(settings.get(name) for name in ("steps", "sampler", "speaker", "start")))
-        phrases, _, language = self._phrases(score, transpose, seed)
+        phrases, _, language = self._phrases(score, transpose)
         last = phrases[-1]
         end = max(score.end, last.offset + float(last.seconds.sum()))
 
@@ -226,7 +226,7 @@ class TorchSinger:
         how["method"] = getattr(self.model.config, "method", None)
         return how
 
-    def _phrases(self, score: Score, transpose: int, seed: int) -> tuple[list[Phrase], list[Finding], str]:
+    def _phrases(self, score: Score, transpose: int) -> tuple[list[Phrase], list[Finding], str]:
         """The phrases of a transposed score in the voice's phonemes, what is odd in it, and its language."""
         score = score.transpose(transpose) if transpose else score
         languages = self.table.languages

@@ -24,7 +24,6 @@ import torch
 
 from aoide.audio.sound import Sound
 from aoide.config import UserError
-from aoide.external import encodec
 from aoide.external.speech import text_of
 from aoide.external.weights import read_state
 from aoide.generate import parts
@@ -124,7 +123,7 @@ def load(name: str, weights: str, opener: Callable[..., Any], codec: Any = None,
     folder = parts.folder_of(weights)
     if parts.is_run(folder):
         model, words = opener(name, folder), None
-        codec = codec or (_speech_tokenizer(folder) if name == "tts/valle_v2" else _encodec(folder))
+        codec = codec or (_speech_tokenizer(folder) if name == "tts/valle_v2" else parts.encodec_of(folder))
         return VallE(model.to(device), codec.to(device), words)
     if name == "tts/valle_v2":
         parts.need(folder, {AR: "amphion/valle on the hub", NAR: "amphion/valle on the hub"})
@@ -135,12 +134,7 @@ def load(name: str, weights: str, opener: Callable[..., Any], codec: Any = None,
         return VallE(model.to(device), (codec or _speech_tokenizer(folder)).to(device), words)
     parts.need(folder, {SYMBOLS: "the table of phonemes of amphion/valle_libritts"})
     listed = ListedWords(folder / SYMBOLS)
-    return VallE(opener(name, folder).to(device), (codec or _encodec(folder)).to(device), listed)
-
-
-def _encodec(folder: Path) -> Any:
-    own = folder / "encodec_24khz"
-    return encodec.load(own if own.is_dir() else encodec.SOURCE)
+    return VallE(opener(name, folder).to(device), (codec or parts.encodec_of(folder)).to(device), listed)
 
 
 def _speech_tokenizer(folder: Path) -> Any:

@@ -70,6 +70,11 @@ class Voice:
         return self.description.sample_rate
 
     @property
+    def runtime(self) -> Runtime:
+        """Its graph."""
+        return self._runtime
+
+    @property
     def card(self) -> str:
         """The model card, Markdown."""
         return voice_folder.read_card(self.folder)

@@ -76,7 +76,7 @@ class PublishedWords:
 
 
 class EnglishWords:
-    """Sentences of English, in phonemes of the house."""
+    """Sentences of English, in phonemes of the house: what the published VALL-E and NaturalSpeech 2 read."""
 
     def sentences(self, text: str, language: str) -> list[str]:
         """The phonemes of each sentence.
@@ -85,7 +85,7 @@ class EnglishWords:
             UserError: another language.
         """
         if language != "en":
-            raise UserError(f"the published VALL-E reads English, not {language!r}")
+            raise UserError(f"what was published reads English, not {language!r}")
         reader = frontend("en")
         return [said for sentence in reader.sentences(text) if (said := reader.phonemize(sentence).strip())]
 

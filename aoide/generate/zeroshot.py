@@ -28,8 +28,8 @@ from aoide.config import MissingExtra, UserError, near
 from aoide.external import content
 from aoide.external import speech as others
 from aoide.external.weights import read_state
+from aoide.generate import parts, published
 from aoide.generate import prompt as prompts
-from aoide.generate import published
 from aoide.generate.maskgct import MaskGCT
 from aoide.generate.packed import tags
 from aoide.generate.words import AllWords, PublishedWords, reader_of
@@ -296,7 +296,7 @@ def _f5(name: str, weights: str, load: Load, vocoder: str | None, device: str) -
     folder = published.download(weights) if weights.startswith(published.HUB) else Path(weights)
     model = load(name, folder)
     words: Any = AllWords()
-    if not _is_run(folder):
+    if not parts.is_run(folder):
         listed = [path for path in (folder / "vocab.txt", folder.parent / "vocab.txt") if path.is_file()]
         if not listed:
             raise UserError(f"{weights}: the published weights come with a vocab.txt, which is not there")
@@ -329,19 +329,17 @@ def _maskgct(weights: str, load: Load, device: str) -> Any:
     A text-to-semantic model as published reads the published phonemes, and one of a folder with a vocab.json those of
     that table; other runs read the phonemes of the house. One s2a_model that makes all codebooks may stand for two.
     """
-    folder = published.download(weights) if weights.startswith(published.HUB) else Path(weights)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
+    folder = parts.folder_of(weights)
     if (folder / "ears.json").is_file():  # written by tools/make_toy_maskgct.py
         from aoide.generate import maskgct_folder
 
         return maskgct_folder.load(folder)
-    whole = _is_run(folder / "s2a_model") or _is_run(folder / "s2a_model" / "s2a_model_full")
+    whole = parts.is_run(folder / "s2a_model") or parts.is_run(folder / "s2a_model" / "s2a_model_full")
     wanted = {part: model for part, model in PARTS.items() if not (whole and part.startswith("s2a_model/"))}
     wanted |= {"s2a_model": "tts/maskgct_s2a"} if whole else {}
     needed = [part for part in wanted if not (folder / part).is_dir()]
     needed += [STATISTICS] if not (folder / STATISTICS).is_file() else []
-    foreign = [part for part in wanted if not _is_run(folder / part)]
+    foreign = [part for part in wanted if not parts.is_run(folder / part)]
     if foreign and not (folder / CONFIG).is_file():
         needed.append(CONFIG)
     if needed:
@@ -373,10 +371,6 @@ def _official(name: str, folder: Path, config: Path) -> Any:
     except ValueError:
         raise UserError(f"{config}: not JSON that can be read") from None
     return module.from_official({key: x for file in files for key, x in read_state(file).items()}, settings).eval()
-
-
-def _is_run(folder: Path) -> bool:
-    return any((folder / part).exists() for part in ("checkpoints", "state.json"))
 
 
 def _list(names: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """Blocks of Transformers that know how far apart two places are, by sinusoids: encoders of the Conformer's family.
 
 Used without convolutions by CosyVoice 2 (codes) and ACE-Step (lyrics); both bring the keys of ESPnet and WeNet, which
-`INSIDE` and `FUSED` rename.
+`INSIDE` and `fused` rename.
 
 Sources: Dai et al. 2019, arXiv:1901.02860 (Transformer-XL, section 3.3 and appendix B); Gulati et al. 2020,
 arXiv:2005.08100 (Conformer). Parity: tests/parity/test_acestep.py.

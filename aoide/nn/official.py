@@ -48,6 +48,11 @@ def part(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     return found or dict(state)
 
 
+def count(state: Mapping[str, Tensor], head: str) -> int:
+    """How many parts have keys that are `head`, a number or a name, a point, and more: the layers of a stack."""
+    return len({key.removeprefix(head).partition(".")[0] for key in state if key.startswith(head)})
+
+
 def replaced(key: str, names: Mapping[str, str]) -> str:
     """A key with each of these pieces, in this order, replaced wherever it stands."""
     for old, new in names.items():

@@ -51,10 +51,8 @@ class Config:
     target: str = "mel"  # the field of the batch that the way leads to
     sigma: float = 0.0  # of the noise that is left at the end of the way
     distance: Literal["l1", "l2"] = "l2"
-    times: Literal["uniform", "logit_normal", "cosine"] = (
-        "uniform"  # how the times of training are spread; cosine: more
-    )
-    # near the noise, 1 - cos(pi u / 2) of even ones
+    # how the times of training are spread; cosine: more near the noise, 1 - cos(pi u / 2) of even ones
+    times: Literal["uniform", "logit_normal", "cosine"] = "uniform"
     emphasis: Literal["none", "logit_normal", "noise"] = "none"  # the times that count more in the loss; noise: by the
     # square of what is left of it, so that it is the sound that is judged and not the velocity (ACE-Step)
     shift: float = 1.0  # above 1 more of the times are near the noise, as longer sounds need it

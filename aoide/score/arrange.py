@@ -53,7 +53,7 @@ def _pick(size: int, beat: int) -> list[Stroke]:
     found = [Stroke(0, size / 2, "bass", 6), Stroke(size / 2, size / 2, "fifth", 2)]
     if size % 4:  # three in a bar
         found[1] = Stroke(2 * beat if beat == 2 else beat, beat, "fifth", 2)
-    return found + [Stroke(i, 2, order[i]) for i in range(1, size)]
+    return found + [Stroke(i, 2, order[i % len(order)]) for i in range(1, size)]
 
 
 def _arpeggio(size: int, beat: int) -> list[Stroke]:

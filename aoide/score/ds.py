@@ -377,7 +377,7 @@ def _word(note: Note) -> str:
 
 
 def _pitch(note: Note) -> str:
-    if note.pitch is None or note.lyric in SILENCES:
+    if note.pitch is None:
         return "rest"
     return pitch_name(note.pitch) + (f"{note.cents:+g}" if note.cents else "")
 

@@ -23,8 +23,9 @@ from aoide.config import UserError
 MICROSECONDS = 1_000_000  # the resolution of a score without metre: at 60 quarters a minute a tick is a microsecond
 HOLDS = frozenset(("-", "_", "ー", "—", "―", "~", "+~", "+*", "..."))  # lyrics that hold the vowel before them
 NEXT = "+"  # a lyric that takes the next syllable of the word before it, or holds its vowel when there is none
-BREATHS = frozenset(("AP", "br", "Br", "breath", "息"))
-SILENCES = frozenset(("SP", "pau", "sil", "R", "rest"))
+BREATHS = frozenset(("AP", "br", "Br"))  # lyrics and phonemes
+SILENCES = frozenset(("SP", "pau", "sil"))  # phonemes
+SILENT = "SP"  # the one of them that no lyric means: `sil` and `pau` are syllables (sil-ver), as `rest` is a word
 
 _NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -82,7 +83,7 @@ class Note:
 
     @property
     def sung(self) -> bool:
-        return self.pitch is not None and self.lyric not in BREATHS and self.lyric not in SILENCES
+        return self.pitch is not None and self.lyric not in BREATHS and self.lyric != SILENT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

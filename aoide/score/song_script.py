@@ -63,7 +63,7 @@ _WORD = re.compile(r"<([^<>]*)>([^<]*)")
 _TAG = re.compile(r"(?P<name>[a-z][a-z\- ]*?)[\s\-]*(?P<number>\d+)?(?:[\s\-]+(?P<seconds>\d+(?:\.\d+)?)\s*s)?$")
 _ENDINGS = {".txt": "plain", ".lrc": "lrc", ".json": "jam"}
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff々〇]")  # scripts that put no blanks between words
-_SMALL = frozenset("ぁぃぅぇぉゃゅょゎっんァィゥェォャュョヮッンー")  # kana that belong to the mora before them
+SMALL_KANA = frozenset("ぁぃぅぇぉゃゅょゎっんァィゥェォャュョヮッンー")  # of the mora before them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -251,7 +251,7 @@ def words_of(text: str) -> list[str]:
             continue
         first = len(found)
         for letter in word:
-            joined = letter in _SMALL or not (_UNSPACED.match(letter) or letter.isalnum())
+            joined = letter in SMALL_KANA or not (_UNSPACED.match(letter) or letter.isalnum())
             if joined and len(found) > first:
                 found[-1] += letter
             else:

@@ -148,6 +148,8 @@ MOODS: dict[str, tuple[str, float]] = {  # mode ("" = either), tempo times
     **dict.fromkeys(("hopeful", "warm", "sweet", "romantic", "nostalgic"), ("major", 0.95)),
     **dict.fromkeys(("calm", "gentle", "soft", "tender", "quiet", "peaceful", "dreamy", "relaxed"), ("", 0.88)),
     **dict.fromkeys(("energetic", "lively", "driving", "powerful", "upbeat", "exciting"), ("", 1.15)),
+    "major": ("major", 1.0),
+    "minor": ("minor", 1.0),
 }
 TEMPI = {
     "very slow": 54, "slow": 68, "slowly": 68, "medium": 96, "mid-tempo": 96, "moderate": 96, "fast": 136, "quick": 136,
@@ -318,8 +320,6 @@ def _meaning(word: str) -> tuple[str, str]:
     if word in _FILLERS:
         return "", ""
     for form in (word, word.removesuffix("s")):
-        if form in ("major", "minor"):
-            return "mood", {"major": "sweet", "minor": "mysterious"}[form]
         if form in INSTRUMENTS or form in _INSTRUMENT_WORDS:
             return "instrument", _INSTRUMENT_WORDS.get(form, form)
         if form in GENRES or form in _GENRE_WORDS:

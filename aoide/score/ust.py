@@ -1,4 +1,5 @@
-"""UST, the files of UTAU <-> Score. 480 ticks to a quarter; `R` is a rest; Shift-JIS of old, UTF-8 of late.
+"""UST, the files of UTAU <-> Score. 480 ticks to a quarter; `R` is a rest, `息` or `breath` a breath; Shift-JIS of
+old, UTF-8 of late.
 
 What we do not sing by (envelopes, pitch bends, flags) is kept with its note and written back.
 """
@@ -17,6 +18,7 @@ from aoide.score.syllables import breaths_as_notes, whole_words
 _SECTION = re.compile(r"\[#(\w+)\]$")
 _OWN = {"Length", "Lyric", "NoteNum"}
 _RESTS = {"", "R", "r", "Ｒ"}
+BREATHS = {"息": "AP", "breath": "AP"}  # as voice banks of UTAU call them -> as scores do
 
 
 def read(data: bytes, where: str, part: str | int | None = None) -> Score:
@@ -38,6 +40,7 @@ def read(data: bytes, where: str, part: str | int | None = None) -> Score:
             if "Tempo" in values:
                 tempos[tick] = _tempo(values["Tempo"], where, line)
             lyric = values.get("Lyric", "").strip()
+            lyric = BREATHS.get(lyric, lyric)
             if lyric not in _RESTS:
                 extra = {key: value for key, value in values.items() if key not in _OWN and key != "Tempo"}
                 pitch = _whole(values, "NoteNum", where, line)

@@ -14,6 +14,7 @@ from aoide.config import UserError
 from aoide.score.formats import choose, text_of
 from aoide.score.score import HOLDS, NEXT, Meter, Note, Score, Tempo
 from aoide.score.syllables import breaths_as_notes, whole_words
+from aoide.score.ust import BREATHS
 
 NEWEST = (0, 9)
 _HINT = re.compile(r"(.*?)\[([^\]]*)\]$")
@@ -123,10 +124,11 @@ def _note(note: Mapping[str, Any], at: int, where: str) -> Note:
     hint = _HINT.match(lyric)
     phonemes = tuple(hint[2].split()) if hint else ()
     lyric = hint[1].strip() if hint else lyric
+    lyric = BREATHS.get(lyric, lyric)
     return Note(
         start=at + _whole(note, "position", where),
         length=_whole(note, "duration", where),
-        pitch=tone,
+        pitch=None if lyric == "R" else tone,  # a rest that comes from a UST
         lyric=lyric,
         slur=lyric.startswith(NEXT) or lyric in HOLDS,
         cents=float(note.get("tuning") or 0),

@@ -65,13 +65,15 @@ def check(host: str, port: int) -> None:
     """Sees whether one can listen there.
 
     Raises:
-        UserError: another program does, or this machine has no such address.
+        UserError: another program does, this machine has no such address, or it is none.
     """
     if not 0 <= port < 65536:
         raise UserError(f"--port: 0 to 65535, got {port}")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         socket.create_server(address[:2], family=family).close()
+    except UnicodeError:  # of a name with an empty or far too long part
+        raise UserError(f"--host {host}: not the name or address of a machine") from None
     except OSError as error:  # that a name is not known is one too
         why = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror
         raise UserError(f"cannot listen at {host}:{port}: {why}; --host and --port choose another address") from None

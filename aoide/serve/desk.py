@@ -1,6 +1,6 @@
 """Runs a verb of the command line for the studio, in a process of its own: what a tab shows is what it runs.
 
-    done = await_done(Job(("say", "Hello.", "-o", "hello.wav"), folder), tell)
+    remarks = run(Job(("say", "Hello.", "-o", "hello.wav"), folder), tell)
 
 A process of its own can be stopped when the listener leaves, cannot take the studio down with it, and shows its
 progress bar as to a person: its standard error is a terminal (a pty), from which the share that is done is read.
@@ -19,10 +19,10 @@ from pathlib import Path
 
 from aoide.config import UserError
 
-Tell = Callable[[float | None, str], None]
 BAR = re.compile(r"(\d+)%\|")  # of tqdm
 NOISE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # what moves a terminal's cursor
 REMARK = "aoide: "  # how a verb begins what it has to say
+REFUSED = 2  # the status of a verb that was given something wrong, which its last remark tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,11 @@ class Job:
         return shlex.join(("aoide", *self.words))
 
 
-def run(job: Job, tell: Tell) -> list[str]:
+def run(job: Job, tell: Callable[[float], None]) -> list[str]:
     """Runs it, and tells on the way how much is done.
+
+    Args:
+        tell: is given the share that is done, 0 to 1.
 
     Returns:
         What it remarked.
@@ -52,16 +55,21 @@ def run(job: Job, tell: Tell) -> list[str]:
     try:
         for line in lines:
             if bar := BAR.search(line):
-                tell(int(bar[1]) / 100, "")
+                tell(int(bar[1]) / 100)
             elif line.startswith(REMARK):
                 remarks.append(line.removeprefix(REMARK))
         status = process.wait()
     finally:
         if process.poll() is None:  # the listener has left
             process.terminate()
-            process.wait(10)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
     if status:
-        raise UserError(remarks[-1] if remarks else f"`{job.line}` ended with status {status}")
+        told = status == REFUSED and remarks
+        raise UserError(remarks[-1] if told else f"`{job.line}` ended with status {status}")
     return remarks
 
 
@@ -88,6 +96,9 @@ def _started(job: Job) -> tuple[subprocess.Popen[bytes], Iterator[str]]:
         process = subprocess.Popen(
             command, cwd=job.folder, env=environment, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs
         )
+    except BaseException:
+        os.close(ours)
+        raise
     finally:
         os.close(theirs)
     return process, _closing(ours)

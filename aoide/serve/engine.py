@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,6 @@ class Item:
     pitch: float
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[list[Part]]
-    entered: float = field(default_factory=time.monotonic)
 
     def left(self) -> bool:
         """Whether nobody waits for it any more."""

@@ -39,7 +39,7 @@ class Settings:
         waiting: requests that are worked on or wait; the next one gets 429.
         most_characters: of a text (OpenAI's own limit).
         most_bytes: of an uploaded file.
-        most_seconds: of an uploaded sound, and of one that is described.
+        most_seconds: of an uploaded sound, and of a score.
         sockets: open WebSockets.
         patience: seconds that a client may take nothing, or send nothing, before it is dropped.
         aliases: voices under other names: programs name OpenAI's voices, and get `voice`.
@@ -87,11 +87,16 @@ class Settings:
             found[name] = tuple(found.get(name, ()))
         return cls(**found)
 
+    @property
+    def most_message(self) -> int:
+        """Bytes of a WebSocket's message, at most."""
+        return MESSAGE + 6 * self.most_characters
+
     def connections(self) -> dict[str, Any]:
         """What uvicorn has to know: how large a message of a WebSocket may be, how many of them wait, and how long open
         requests may go on when the server is to stop."""
         return {
-            "ws_max_size": MESSAGE + 6 * self.most_characters,
+            "ws_max_size": self.most_message,
             "ws_max_queue": 4,
             "timeout_graceful_shutdown": 5,
             "server_header": False,
@@ -100,4 +105,4 @@ class Settings:
 
 def keys_of_environment() -> tuple[str, ...]:
     """What AOIDE_KEYS holds."""
-    return tuple(filter(None, os.environ.get(KEYS, "").split(",")))
+    return tuple(key.strip() for key in os.environ.get(KEYS, "").split(",") if key)

@@ -9,23 +9,22 @@ import json
 import queue
 import time
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, Depends, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Request, Response, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, Field, ValidationError
 
 from aoide.config import UserError
 from aoide.generate.stream import Speech
 from aoide.generate.voice import PITCHES, SPEEDS
-from aoide.serve import state
 from aoide.serve.encode import TYPES, Encoder
 from aoide.serve.engine import pieces
 from aoide.serve.responses import GoneError, RequestError, SoundResponse, unless_gone
-from aoide.serve.settings import MESSAGE
-from aoide.serve.state import Server
+from aoide.serve.state import Server, Shared
 
 router = APIRouter()
 LONGEST = 3600  # seconds that a WebSocket may be open
+PARTING = 5  # seconds in which it may be told why it is closed
 Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 HEADER = "X-Aoide-Provenance"  # where a format has no place for it, the answer still says that the sound is synthetic
 
@@ -49,7 +48,6 @@ class SpeechRequest(Settled):
     stream_format: Literal["audio", "sse"] = "audio"
 
 
-Shared = Annotated[Server, Depends(state.of)]
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {} for kind in TYPES.values()}, "description": "the sound, sent while it is made"},
     400: {"description": "the request cannot be done: the message says why"},
@@ -217,7 +215,7 @@ async def _next(server: Server, socket: WebSocket) -> str:
         raise UserError(f"nothing came for {server.settings.patience:g} s") from None
     except KeyError:
         raise UserError("messages are JSON texts, and this one is binary") from None
-    if len(text) > MESSAGE + 6 * server.settings.most_characters:
+    if len(text) > server.settings.most_message:
         raise UserError(f"a message holds at most {server.settings.most_characters:,} characters of text")
     return text
 
@@ -245,27 +243,38 @@ async def _read(server: Server, socket: WebSocket, feed: queue.SimpleQueue[str |
         if total > server.settings.most_characters:
             raise UserError(f"at most {server.settings.most_characters:,} characters are spoken on one socket")
         feed.put(message["text"].encode("utf-8", "replace").decode())  # half a surrogate pair is no letter
-    while True:
-        await socket.receive_text()
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+    raise WebSocketDisconnect
 
 
 async def _send(server: Server, socket: WebSocket, encoder: Encoder, spoken: AsyncIterator[Speech]) -> None:
+    """Sends each sentence and its sound.
+
+    Raises:
+        UserError: the client takes nothing for too long, or nothing can be said.
+    """
+    patience = server.settings.patience
     async for speech in spoken:
         data = await _add(server, encoder, speech)
         sentence = {"sentence": speech.text, "start": round(speech.start, 3)}
-        async with asyncio.timeout(server.settings.patience):
-            await socket.send_text(json.dumps(sentence, ensure_ascii=False))
-            if data:
-                await socket.send_bytes(data)
+        try:
+            async with asyncio.timeout(patience):
+                await socket.send_text(json.dumps(sentence, ensure_ascii=False))
+                if data:
+                    await socket.send_bytes(data)
+        except TimeoutError:
+            raise UserError(f"nothing was taken for {patience:g} s") from None
     if data := encoder.close():
         await socket.send_bytes(data)
 
 
 async def _refuse(socket: WebSocket, message: str, code: int) -> None:
     try:
-        await socket.send_text(json.dumps({"error": message}, ensure_ascii=False))
-        await socket.close(code)
-    except (WebSocketDisconnect, RuntimeError):  # it has gone already
+        async with asyncio.timeout(PARTING):
+            await socket.send_text(json.dumps({"error": message}, ensure_ascii=False))
+            await socket.close(code)
+    except (WebSocketDisconnect, RuntimeError, TimeoutError):  # it has gone already, or takes nothing
         pass
 
 

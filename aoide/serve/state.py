@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Request
+from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from aoide import voices
@@ -122,7 +122,7 @@ class Server:
         for pool in (self.tasks, self.listeners):
             pool.shutdown(cancel_futures=True)
 
-    def voice(self, name: str | None) -> str:
+    def voice(self, name: str) -> str:
         """The voice that a request means.
 
         Raises:
@@ -135,8 +135,11 @@ class Server:
             raise RequestError(404, f"no voice {name!r};{guess}", "voice")
         return name
 
-    async def load(self, name: str, kind: str) -> Any:
+    async def load(self, name: str, kind: str, field: str = "model") -> Any:
         """A singer, converter or other thing of the package, loaded once.
+
+        Args:
+            field: of the request, that names it.
 
         Raises:
             RequestError: 404, there is none of this name.
@@ -144,7 +147,7 @@ class Server:
         known = voices.names(kind)
         if name not in known:
             guess = near(name, known) or f" there is {', '.join(known)}" if known else " none came with this package"
-            raise RequestError(404, f"no {kind} {name!r};{guess}", kind)
+            raise RequestError(404, f"no {kind} {name!r};{guess}", field)
         async with self._loading:
             if (name, kind) not in self._loaded:
                 import aoide
@@ -161,3 +164,7 @@ def of(request: Request) -> Server:
     """The server that a request is of."""
     server: Server = request.app.state.server
     return server
+
+
+Shared = Annotated[Server, Depends(of)]
+"""What a route takes, to be given it."""

@@ -225,11 +225,11 @@ class _Drawn:
             values = self._values(fields, folder)
             job = Job(tuple(tab.words(values)), folder)
             bar(0, desc=tab.name)
-            remarks = desk.run(job, lambda share, text: bar(share or 0, desc=text or tab.name))
-            made = next(iter(sorted(folder.glob(tab.result or f"{tab.name}.wav"))))
+            remarks = desk.run(job, lambda share: bar(share, desc=tab.name))
+            made = min(folder.glob(tab.result or f"{tab.name}.wav"))
             made = made.replace(folder / f"{tab.name}{made.suffix}")  # the name of the download
         except BaseException as error:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, UserError):
                 return self._failed(str(error))
             raise

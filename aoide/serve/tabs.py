@@ -7,7 +7,7 @@ the values of the fields; a field that holds a file gives the name under which t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from aoide import voices
@@ -29,7 +29,7 @@ class Field:
         choices: of a choice.
         endings: of a file.
         more: belongs to what is folded away.
-        needed: whether it may be left empty.
+        needed: it may not be left empty.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Tab:
     examples: tuple[tuple[Any, ...], ...] = ()
     result: str | None = None
     shows: Literal["sound", "page"] = "sound"
-    cards: tuple[str, ...] = field(default=())
+    cards: tuple[str, ...] = ()
     melody: bool = True
 
 

@@ -1,15 +1,14 @@
-"""Files in, sound out: POST /v1/audio/convert, /v1/audio/sing and /v1/audio/sound."""
+"""Files and descriptions in, sound out: POST /v1/audio/convert, /sing, /sound and /resynth."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile
 from pydantic import BaseModel, Field
 
 from aoide.config import UserError, near
@@ -19,10 +18,9 @@ from aoide.serve import state, uploads
 from aoide.serve.encode import Encoder
 from aoide.serve.responses import GoneError, RequestError, SoundResponse, unless_gone
 from aoide.serve.speech import ANSWERS, HEADER, Format, as_header
-from aoide.serve.state import Server
+from aoide.serve.state import Server, Shared
 
 router = APIRouter()
-Shared = Annotated[Server, Depends(state.of)]
 Upload = Annotated[UploadFile, File(description="the file itself; a name or path of it is not used")]
 REMARK = "X-Aoide-Remark"
 UPLOADS = ("/v1/audio/convert", "/v1/audio/sing")
@@ -81,7 +79,7 @@ async def sing(
             raise RequestError(
                 413, f"the score lasts {score.end:.0f} s, and {server.settings.most_seconds:g} s are sung", "file"
             )
-        singer = await server.load(chosen, "singer")
+        singer = await server.load(chosen, "singer", "voice")
         made = (sound.samples for sound in singer.stream(score, transpose=transpose, seed=seed))
         tags = singer.tags(seed)
         return await _sent(http, "sing", made, singer.sample_rate, response_format, tags, stack)
@@ -94,7 +92,7 @@ class SoundRequest(BaseModel):
     model: str = Field("", max_length=200, description="a model of described sounds of /v1/models")
     seconds: float | None = Field(None, gt=0, le=30)
     steps: int | None = Field(None, ge=1, le=100)
-    guidance: float | None = Field(None, ge=0, le=20)
+    guidance: float | None = Field(None, ge=1, le=20)
     seed: int = Field(0, ge=0, lt=2**31)
     response_format: Format = "mp3"
 
@@ -138,7 +136,7 @@ async def resynth(request: ResynthRequest, http: Request, server: Shared) -> Sou
     async with _inside(server, http, "resynth") as stack:
         voice = await server.load(name, "voice")
         body = request.model_dump(include={"input", "speed", "pitch", "edits"}) | {"model": name}
-        made = (handles.resynth(body).samples for _ in range(1))
+        made = (handles.resynth(body, voice.runtime).samples for _ in range(1))
         tags = voice.tags()
         return await _sent(
             http, "resynth", made, voice.sample_rate, request.response_format, tags, stack, field="input"
@@ -211,17 +209,11 @@ async def _sent(
     """
     server, started = state.of(http), time.perf_counter()
     encoder = Encoder(format, sample_rate, tags)
-    making = _Making(made)
-    try:
-        first = await unless_gone(http.receive, server.work(_first, making, field))
-    except BaseException:
-        making.close()
-        raise
+    first = await unless_gone(http.receive, server.work(_first, made, field))
     server.counters.first.labels(task).observe(time.perf_counter() - started)
     leave = stack.pop_all().close
 
     async def ended(how: str) -> None:
-        making.close()
         leave()
         server.counters.requests.labels(task, how).inc()
 
@@ -230,7 +222,7 @@ async def _sent(
         while piece is not None:
             server.counters.sound.labels(task).inc(len(piece) / sample_rate)
             yield await server.work(encoder.add, piece)
-            piece = await server.work(next, making, None)
+            piece = await server.work(next, made, None)
         yield encoder.close()
 
     return SoundResponse(sent(), encoder.type, {HEADER: as_header(tags["comment"])}, server.settings.patience, ended)
@@ -244,22 +236,3 @@ def _first(made: Iterator[np.ndarray], field: str) -> np.ndarray:
         raise RequestError(400, "nothing came out: there is nothing to work on", field) from None
     except UserError as error:
         raise RequestError(400, str(error), field) from None
-
-
-class _Making:
-    """A generator that may be closed while a thread is still inside it: the next piece is then not made."""
-
-    def __init__(self, made: Iterator[np.ndarray]) -> None:
-        self._made, self._lock, self._closed = made, threading.Lock(), False
-
-    def __iter__(self) -> _Making:
-        return self
-
-    def __next__(self) -> np.ndarray:
-        with self._lock:
-            if self._closed:
-                raise StopIteration
-            return next(self._made)
-
-    def close(self) -> None:
-        self._closed = True

@@ -15,13 +15,13 @@ import re
 from aoide.config import MissingExtra, UserError, require
 from aoide.score import Note, Score
 from aoide.score.compose import Syllable
-from aoide.score.score import BREATHS, SILENCES
+from aoide.score.score import BREATHS, SILENT
+from aoide.score.song_script import SMALL_KANA
 from aoide.text import lyrics, tables
 from aoide.text.phonemes import PRIMARY, SECONDARY
 
 _HANZI = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff々〇]")
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
-_SMALL = frozenset("ぁぃぅぇぉゃゅょゎっんァィゥェォャュョヮッンー")
 _TOGETHER = ("tch", "dge", "th", "sh", "ch", "ph", "wh", "ck", "ng", "qu", "gh")
 _BEGIN = tables.words("bl br cl cr dr fl fr gl gr pl pr sl sm sn sp st sw tr tw")
 
@@ -67,9 +67,8 @@ def _english(line: str) -> list[Syllable]:
 
 
 def _sung(text: str) -> str:
-    """The letters of a syllable, in another case where scores take them for a sign: `rest`, or `sil` of silver."""
-    signs = BREATHS | SILENCES
-    return next((form for form in (text, text.capitalize(), text.upper()) if form not in signs), f"{text}'")
+    """The letters of a syllable, with a mark behind them where scores take them for a sign: Br, AP."""
+    return f"{text}'" if text in BREATHS or text == SILENT else text
 
 
 _MARKS = dict.fromkeys(map(ord, ';:,.!?—…"()“”'), None)
@@ -148,7 +147,7 @@ def _japanese(line: str) -> list[Syllable]:
             raise UserError(f"{line[:40]!r} has kanji; write kana, or pip install 'aoide[ja]'") from None
     found: list[str] = []
     for letter in text:
-        if letter in _SMALL and found:
+        if letter in SMALL_KANA and found:
             found[-1] += letter
         elif _KANA.match(letter):
             found.append(letter)

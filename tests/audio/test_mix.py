@@ -53,5 +53,8 @@ def test_true_peaks_lie_between_samples() -> None:
 def test_silence_cannot_be_mixed() -> None:
     with pytest.raises(UserError, match="nothing but silence"):
         mix({"a": Sound(np.zeros(RATE, np.float32), RATE)}, {})
+    for nothing in ({}, {"a": Sound(np.zeros(0, np.float32), RATE)}, {"a": Sound(np.zeros((0, 2), np.float32), RATE)}):
+        with pytest.raises(UserError, match="nothing but silence"):
+            mix(nothing)
     half = mix({"a": noise(1.0, 0.1), "b": Sound(np.zeros(RATE, np.float32), RATE)}, {}, sample_rate=RATE)
     assert abs(half.loudness + 14) < 0.05 and not half.stems["b"].samples.any()

@@ -300,7 +300,9 @@ def test_svcc(tmp_path: Path) -> None:
     for folder in ("CDF1", "IDM1"):
         beep(tmp_path / "Data" / folder / "10001.wav", 0.5, 24000)
     put(tmp_path / "Data" / "IDM1" / "10002.wav", "not a sound at all")
+    put(tmp_path / "Data" / "IDM1" / "10001.txt", "la la\n")
     clips, refused = heard("svcc", tmp_path)
+    assert (clips["IDM1/10001"].text, clips["CDF1/10001"].text) == ("la la", None)
     assert (clips["CDF1/10001"].gender, clips["CDF1/10001"].style) == ("female", "speech")
     assert (clips["IDM1/10001"].gender, clips["IDM1/10001"].style) == ("male", "singing")
     assert list(refused) == ["IDM1/10002"]

@@ -66,6 +66,19 @@ def test_a_pair_is_of_one_speaker(folder: Path) -> None:
             assert batch["tokens"][i, count - 1] == batch["tokens"][i, count] == 0, "a pause ends one, begins the other"
 
 
+def test_whoever_has_one_clip_held_out_is_prompted_by_the_other(folder: Path, tmp_path: Path) -> None:
+    corpus = manifest.Manifest(folder)
+    every = sorted((corpus[i] for i in range(len(corpus))), key=lambda clip: manifest.stable_hash(clip.id))
+    pair = {every[0].id, every[-1].id}  # the first is held out, the last is not
+    with manifest.writing(tmp_path) as writer:
+        for clip in every:
+            writer.add(replace(clip, speaker="both" if clip.id in pair else "others"))
+    data = open_data(tmp_path, needs=duration.NEEDS, validation=1)
+    (batch,) = data.validation()
+    assert batch["ids"] == [every[0].id] and float(batch["prompt_seconds"]) == pytest.approx(every[-1].seconds)
+    assert every[-1].seconds != every[0].seconds, "or it would prove nothing"
+
+
 def test_pace_changes_both(folder: Path) -> None:
     batch = max(islice(open_data(folder, pace=2.0).batches(0), 3), key=lambda batch: len(batch["ids"]))
     sums = torch.stack([batch["durations"][i, :n].sum() for i, n in enumerate(batch["prompt_tokens"].tolist())])

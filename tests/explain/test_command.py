@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from aoide import cli
+from aoide import Sound, cli
 from aoide.explain.traces import Trace
 
 
@@ -87,6 +88,11 @@ def test_a_singer(tmp_path: Path) -> None:
         (["--compare", "none.aoide", "--page", "a.html"], "no such file"),
         (["tts/f5", "Hi.", "--page", "a.html"], "needs weights"),
         (["en-heart", "Hi.", "--like", "a.wav", "--page", "a.html"], "agreed to it"),
+        (["en-heart", "Hi.", "speed=fast", "--page", "a.html"], "speed=fast: is a number"),
+        (["sounds-24k", "rain", "steps=2.5", "--page", "a.html"], "steps=2.5: is a whole number"),
+        (["en-heart-song", "a.xml", "transpose=auto", "--page", "a.html"], "transpose=auto: is a number"),
+        (["convert-24k", "a.wav", "transpose=up", "--page", "a.html"], "is a number, or auto"),
+        (["en-heart", "Hi.", "--threads", "0", "--page", "a.html"], "--threads 0: 1 or more"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -97,3 +103,9 @@ def test_mistakes_are_one_line(
     told = capsys.readouterr().err
     assert says in told and told.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recording_of_one_sample_is_too_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Sound(np.full(1, 0.1, np.float32), 24_000).save(tmp_path / "one.wav")
+    assert run("universal-24k", tmp_path / "one.wav", "--page", tmp_path / "a.html") == 2
+    assert "too short to be looked at" in capsys.readouterr().err

@@ -101,3 +101,26 @@ def test_a_server_speaks_an_edit() -> None:
         assert abs(lengths[1] / lengths[0] - 2) < 0.01
         assert httpx.post(url, json={**body, "edits": {"pitch": [0.0]}}, timeout=60).status_code == 400
         assert httpx.post(url, json={**body, "model": "../etc"}, timeout=60).status_code == 404
+
+
+def test_the_page_s_own_server_says_what_was_wrong() -> None:
+    import threading
+    from http.client import HTTPConnection
+
+    from aoide.commands._show import server
+
+    with server("<html></html>") as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        for path, length, status in (
+            ("/v1/audio/other", "2", 404),
+            ("/v1/audio/resynth", "9999999999", 413),
+            ("/v1/audio/resynth", "²", 413),
+            ("/v1/audio/resynth", "2", 400),
+        ):
+            asked = HTTPConnection("127.0.0.1", running.server_port, timeout=20)
+            asked.putrequest("POST", path)
+            asked.putheader("Content-Length", length)
+            asked.endheaders(b"{}")
+            assert asked.getresponse().status == status
+            asked.close()
+        running.shutdown()

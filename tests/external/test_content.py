@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow  # 15 s in all: transformers makes and loads six networks
-@pytest.mark.parametrize("name", content.NAMES)
+@pytest.mark.parametrize("name", [name for name in content.NAMES if name != "wenet"])  # 25: test_wenet.py
 def test_fifty_frames_a_second_of_any_length(folder: Path, name: str) -> None:
     encoder = content.open(name, folder / name, layer=2 if name == "w2v_bert" else None)
     assert encoder.frame_rate == 50

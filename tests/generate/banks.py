@@ -58,8 +58,26 @@ def write(root: Path) -> Path:
         stub(GRAPHS[name](settings), folder / f"{name}.onnx")
     (root / "dsvocoder").mkdir()
     dump(root / "dsvocoder" / "vocoder.yaml", {"name": "some_hifigan", "model": "vocoder.onnx", **MEL})
-    stub(schema.vocoder(build(schema.Acoustic, ACOUSTIC, "")), root / "dsvocoder" / "vocoder.onnx")
+    vocoder(root / "dsvocoder" / "vocoder.onnx", MEL["hop_size"])
     return root
+
+
+def vocoder(path: Path, hop: int) -> None:
+    """A graph that gives F0 as a sound, so many samples a frame."""
+    of = schema.vocoder(build(schema.Acoustic, ACOUSTIC, ""))
+    nodes = [
+        helper.make_node("Constant", [], ["times"], value_ints=[1, hop]),
+        helper.make_node("Tile", ["f0", "times"], ["waveform"]),
+    ]
+    ports = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, port.dims) for name, port in part.items()]
+        for part in of
+    ]
+    model = helper.make_model(
+        helper.make_graph(nodes, "vocoder", *ports), opset_imports=[helper.make_opsetid("", schema.OPSET)]
+    )
+    model.ir_version = schema.IR
+    onnx.save(model, str(path))
 
 
 def dump(path: Path, data: Any) -> None:

@@ -302,6 +302,16 @@ def test_as_loud_brings_frames_to_their_source() -> None:
     np.testing.assert_allclose(fixed[2], -9.0 + converter.LOUDER, atol=1e-3)
 
 
+def test_as_loud_over_a_time_leaves_sounds_as_loud_beside_each_other_as_they_came_out() -> None:
+    beat = np.where(np.arange(60) % 2, -2.0, -6.0)[:, None] + np.zeros((60, 10))
+    source = np.full((60, 10), -4.0)
+    source[30:] += 1.0
+    fixed = as_loud(beat.astype(np.float32), source.astype(np.float32), 0.0, -11.5, deviation=4.0)[:, 0]
+    np.testing.assert_allclose(np.diff(fixed[8:22]), np.diff(beat[8:22, 0]), atol=0.2)
+    rms = [np.sqrt(np.mean(np.exp(2 * part))) for part in (fixed[4:24], fixed[36:56])]
+    np.testing.assert_allclose(np.log(rms), [-4.0, -3.0], atol=0.1)
+
+
 def test_heard_f0_beyond_the_end_is_unvoiced() -> None:
     heard = Heard((0,), np.array([1.0, 2.0]), np.zeros(2), HOP)
     assert heard.f0_of(1, 3).tolist() == [2.0, 0.0, 0.0]

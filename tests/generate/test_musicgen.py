@@ -130,6 +130,7 @@ def test_a_melody_is_played(tmp_path: Path) -> None:
         (["rock", "--model", "x", "--midi", "x.mid"], "by rules"),
         (["rock", "--font", "nowhere.sf2"], "nowhere.sf2"),
         (["rock", "--seed", "-1"], "seed"),
+        (["rock", "--model", "nowhere", "--threads", "0"], "--threads 0: 1 or more"),
     ],
 )
 def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], says: str) -> None:
@@ -141,3 +142,10 @@ def test_silence_is_no_melody(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     Sound(np.zeros(16_000, np.float32), 16_000).save(tmp_path / "s.wav")
     assert music("rock", "--melody", tmp_path / "s.wav", "-o", tmp_path / "m.wav") == 2
     assert "no melody was heard" in capsys.readouterr().err
+
+
+def test_karaoke_files_are_scores(tmp_path: Path) -> None:
+    from aoide.commands.music import _score
+
+    Score.load(SONG).save(tmp_path / "song.kar")
+    assert len(_score(tmp_path / "song.kar").notes) == len(Score.load(SONG).notes)

@@ -88,6 +88,14 @@ def newer(root: Path) -> None:
     banks.stub(of, root / "acoustic.onnx", opset=schema.OPSET + 1)
 
 
+def slower(root: Path) -> None:
+    banks.vocoder(root / "dsvocoder" / "vocoder.onnx", 256)
+
+
+def silenced(root: Path) -> None:
+    banks.vocoder(root / "dsvocoder" / "vocoder.onnx", -1)
+
+
 BROKEN: list[tuple[Break, str]] = [
     (gone("character.txt"), r"character\.txt: is missing"),
     (text("character.txt", "author=me\n"), r"character\.txt: name= is missing"),
@@ -155,6 +163,14 @@ BROKEN: list[tuple[Break, str]] = [
     (changed("dsvocoder/vocoder.yaml", mel_fmin=0.0), r"vocoder\.yaml: mel_fmin: 0\.0, and"),
     (changed("dsvocoder/vocoder.yaml", model=None), r"vocoder\.yaml: model: is missing"),
     (graph("dsvocoder/vocoder.onnx", renamed("waveform", "audio")), r"vocoder\.onnx: has no output waveform"),
+    (gone("dsvocoder/vocoder.yaml"), r"dsvocoder/vocoder\.yaml: no such file"),
+    (gone("dsvocoder/vocoder.onnx"), r"dsvocoder/vocoder\.onnx: is missing"),
+    (
+        changed("dsvocoder/vocoder.yaml", mel_base=10),
+        r"vocoder\.yaml: mel_base: .* is not one of e, 10|mel_base: expects",
+    ),
+    (slower, r"vocoder\.onnx: gives 4352 samples of 17 frames; OpenUtau plays 44100 a second, .* there must be 8704"),
+    (silenced, r"vocoder\.onnx: does not run with 17 frames"),
 ]
 
 

@@ -9,7 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from aoide.audio.mel_config import MelConfig  # noqa: E402  (after the skip)
+from aoide.audio.dynamics import over_time  # noqa: E402  (after the skip)
+from aoide.audio.mel_config import MelConfig  # noqa: E402
 from aoide.audio.spectrum import log_mel  # noqa: E402
 from aoide.models.content import phonemes  # noqa: E402
 from aoide.models.svc import harmonic  # noqa: E402
@@ -124,3 +125,17 @@ def test_a_mixture_of_one_is_that_singer() -> None:
     shares = torch.eye(3)[:2]
     torch.testing.assert_close(model(**batch, mixture=shares).mel, alone)
     torch.testing.assert_close(model.convert(batch["content"], batch["f0"], batch["energy"], mixture=shares), alone)
+
+
+def test_loudness_is_heard_over_a_time_alone_and_in_a_batch() -> None:
+    config = replace(harmonic.TOY, loudness=0.006)  # 3 frames
+    model = harmonic.Model(config).eval()
+    energy = torch.rand(2, 40, generator=torch.Generator().manual_seed(0)) + 0.1
+    mask = torch.arange(40) < torch.tensor([[40], [25]])
+    heard = model._over_time(energy, mask)
+    np.testing.assert_allclose(heard[0], over_time(energy[0].numpy(), 3.0), rtol=1e-4)
+    np.testing.assert_allclose(heard[1, :25], over_time(energy[1, :25].numpy(), 3.0), rtol=1e-4)
+    assert model.context == harmonic.Model(harmonic.TOY).context + 12
+    torch.manual_seed(0)
+    noisy = model.train()._over_time(energy, mask)
+    assert (noisy >= heard - 1e-5).all() and (noisy > 1.1 * heard).any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from aoide.config import UserError
 from aoide.models.codec import oobleck
+from aoide.objectives import gan
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -27,6 +29,12 @@ def theirs(request: pytest.FixtureRequest) -> Any:
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
     return model
+
+
+def test_stereo_is_not_trained() -> None:
+    model = oobleck.Model(replace(oobleck.TOY, sides=2))
+    with pytest.raises(UserError, match=r"model\.sides=1"):
+        gan.Objective(oobleck.TRAINING, oobleck, model)
 
 
 def named_as_in_the_tools(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -174,6 +174,23 @@ def test_ust_in_both_encodings() -> None:
     assert b"Charset=UTF-8" in ust.write(Score(notes=(Note(start=0, length=1, pitch=60, lyric="ñ한"),)), "x")
 
 
+def test_rests_and_breaths_as_utau_has_them() -> None:
+    text = "[#SETTING]\nTempo=120\n"
+    for number, lyric in enumerate(("R", "息", "rest")):
+        text += f"[#000{number}]\nLength=480\nLyric={lyric}\nNoteNum=60\n"
+    song = ust.read(text.encode("cp932"), "x")
+    assert [(n.start, n.lyric, n.sung) for n in song.notes] == [(480, "AP", False), (960, "rest", True)]
+    notes = [{"position": 480 * i, "duration": 480, "tone": 60, "lyric": lyric} for i, lyric in enumerate("R息a")]
+    project = {"ustx_version": "0.6", "tracks": [{}], "voice_parts": [{"track_no": 0, "position": 0, "notes": notes}]}
+    song = ustx.read(json.dumps(project).encode(), "x")
+    assert [(n.lyric, n.sung) for n in song.notes] == [("R", False), ("AP", False), ("a", True)]
+
+
+def test_a_word_that_is_rest_keeps_its_note() -> None:
+    song = Score(notes=(Note(start=0, length=480, pitch=60, lyric="rest", phonemes=("r",)),))
+    assert json.loads(ds.write(song, "x"))[0]["note_seq"].split() == ["C4", "rest"]
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

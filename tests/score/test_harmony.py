@@ -73,7 +73,7 @@ def test_tracks_keep_instruments_velocities_and_drums(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_patterns_play_tones_of_the_chord_inside_the_bar(pattern: str) -> None:
-    for beats, unit in ((4, 4), (3, 4), (2, 4), (6, 8)):
+    for beats, unit in ((4, 4), (3, 4), (2, 4), (6, 8), (5, 4), (12, 8)):
         score = Score(meters=(Meter(tick=0, beats=beats, unit=unit),))
         bar = 1920 * beats // unit
         spans = [Span(i * bar, bar, Chord.named(name)) for i, name in enumerate(("Am", "F", "G7", "Am"))]

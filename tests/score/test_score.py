@@ -149,6 +149,13 @@ def test_words_know_melismas_and_rests() -> None:
     assert not touching[1].rest_before
 
 
+def test_words_that_sound_like_signs_are_sung() -> None:
+    for lyric in ("rest", "sil", "pau", "R", "breath", "息"):
+        assert Note(start=0, length=1, pitch=60, lyric=lyric).sung, lyric
+    for lyric in ("SP", "AP", "br"):
+        assert not Note(start=0, length=1, pitch=60, lyric=lyric).sung, lyric
+
+
 def test_a_breath_becomes_a_note() -> None:
     score = Score(
         notes=(Note(start=0, length=960, pitch=60, lyric="a", breath=True), Note(start=960, length=9, pitch=60))

@@ -19,6 +19,8 @@ def test_words_and_numbers() -> None:
     assert parse("in Bb major").tonic == 10 and parse("F# minor").key == "F# minor" and parse("es dur").unknown
     assert parse("6/8, jig").quarters == parse("jig").bpm * 1.5
     assert parse("pop, no drums").drums == "" and parse("folk with drums").drums == "pop"
+    assert parse("pop in a major key").bpm == parse("pop in a minor key").bpm == GENRES["pop"].bpm
+    assert parse("pop in a minor key").mode == "minor" and parse("major pop").mode == "major"
     assert parse("happy flute").instruments[0] == "flute" and len(parse("happy flute").instruments) > 1
 
 

@@ -30,6 +30,7 @@ LONG = "This is one sentence of a long text that nobody will hear to its end. " 
         (("--host", "0.0.0.0"), "needed: --key"),
         (("--host", "::"), "needed: --key"),
         (("--host", "nowhere.invalid", "--key", "k"), "cannot listen"),
+        (("--host", "a..b", "--key", "k"), "not the name"),
         (("--port", "70000"), "65535"),
         (("--workers", "0"), "--workers"),
         (("--key", " "), "key is empty"),

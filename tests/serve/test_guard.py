@@ -131,7 +131,7 @@ def test_a_bound_that_is_no_number_bounds_nothing_and_is_refused(field: str) -> 
 
 def test_keys_of_the_environment_hold_for_any_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """`uvicorn --factory aoide.serve:create_app` reads them as `aoide serve` does."""
-    monkeypatch.setenv("AOIDE_KEYS", "one,two")
+    monkeypatch.setenv("AOIDE_KEYS", "one, two ")
     assert Settings.of_environment().keys == ("one", "two")
     monkeypatch.setenv("AOIDE_SERVE", json.dumps({"keys": ["three"], "origins": ["*"]}))
     assert Settings.of_environment() == Settings(keys=("three",), origins=("*",))

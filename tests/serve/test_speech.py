@@ -227,6 +227,11 @@ def test_errors_on_a_socket(address: str, messages: list, says: str) -> None:
     assert settled(address, "aoide_active_requests", 0)
 
 
+def test_what_comes_after_the_end_is_not_read(address: str) -> None:
+    texts, sound = converse(address, {}, {"text": "Any input becomes sound."}, {"end": True}, b"\0", "no")
+    assert texts[-1] == {"done": True} and sound
+
+
 def test_the_api_describes_itself(address: str) -> None:
     paths = http.get(address + "/openapi.json").json()["paths"]
     assert {"/v1/audio/speech", "/v1/audio/convert", "/v1/audio/sing", "/v1/models", "/healthz"} <= set(paths)

@@ -32,16 +32,16 @@ HEARD = """async (href) => {
 
 
 def test_a_job_is_what_one_would_type(tmp_path: Path) -> None:
-    told: list[float | None] = []
+    told: list[float] = []
     job = Job(("say", "Hello there, it's me.", "-o", "out.wav"), tmp_path)
     assert job.line == """aoide say 'Hello there, it'"'"'s me.' -o out.wav"""
-    assert desk.run(job, lambda share, _: told.append(share)) == []
+    assert desk.run(job, told.append) == []
     assert (tmp_path / "out.wav").stat().st_size > 10_000
 
 
 def test_what_a_verb_finds_wrong_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no voice 'nobody'"):
-        desk.run(Job(("say", "Hi.", "--voice", "nobody", "-o", "out.wav"), tmp_path), lambda *_: None)
+        desk.run(Job(("say", "Hi.", "--voice", "nobody", "-o", "out.wav"), tmp_path), lambda _: None)
 
 
 def test_a_bar_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,9 +50,16 @@ def test_a_bar_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "import sys, tqdm\nfor _ in tqdm.tqdm(range(4), mininterval=0): pass\nprint('aoide: odd', file=sys.stderr)"
     )
     monkeypatch.setattr(desk, "_command", lambda _: [sys.executable, str(script)])
-    told: list[float | None] = []
-    assert desk.run(Job((), tmp_path), lambda share, _: told.append(share)) == ["odd"]
+    told: list[float] = []
+    assert desk.run(Job((), tmp_path), told.append) == ["odd"]
     assert told[-1] == 1.0 and len(told) > 2
+
+
+def test_a_remark_before_a_crash_is_not_taken_for_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crash = "import os, sys; print('aoide: odd', file=sys.stderr, flush=True); os._exit(3)"
+    monkeypatch.setattr(desk, "_command", lambda _: [sys.executable, "-S", "-c", crash])
+    with pytest.raises(UserError, match="`aoide say` ended with status 3"):
+        desk.run(Job(("say",), tmp_path), lambda _: None)
 
 
 @pytest.mark.parametrize("tab", tabs.all_of(), ids=lambda tab: tab.name)
@@ -171,7 +178,7 @@ def test_every_example_works(tab: tabs.Tab, tmp_path: Path) -> None:
             if field.kind == "script":
                 (folder / "script.txt").write_text(str(value), "utf-8")
                 values[field.name] = "script.txt"
-        desk.run(Job(tuple(tab.words(values)), folder), lambda *_: None)
+        desk.run(Job(tuple(tab.words(values)), folder), lambda _: None)
         made = next(iter(folder.glob(tab.result or f"{tab.name}.wav")))
         assert made.stat().st_size > 10_000
 
@@ -184,7 +191,7 @@ def test_a_text_is_no_option(tmp_path: Path) -> None:
     texts = ("--file=secret.txt", "-o/tmp/x.wav", "-", "-2", "Hi.\0")
     assert [plain(text) for text in texts] == [" --file=secret.txt", " -o/tmp/x.wav", " -", "-2", "Hi."]
     values = {"text": plain("--file=secret.txt"), "voice": "en-heart", "speed": 1.0, "pitch": 0, "seed": 0}
-    desk.run(Job(tuple(tabs.say().words(values)), tmp_path), lambda *_: None)
+    desk.run(Job(tuple(tabs.say().words(values)), tmp_path), lambda _: None)
     assert (tmp_path / "say.wav").stat().st_size < 48_000 * 3  # "file secret txt", and not the sentence in it
 
 

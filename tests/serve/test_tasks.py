@@ -165,6 +165,7 @@ def test_silence_is_said(address: str) -> None:
 def test_bad_settings(address: str, speech: bytes, fields: dict, status: int, says: str) -> None:
     answer = convert(address, speech, **fields)
     assert answer.status_code == status and says in answer.json()["error"]["message"]
+    assert answer.json()["error"]["param"] == next(iter(fields))
 
 
 def damaged(archive: bytes) -> bytes:

@@ -118,6 +118,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         ("Je voudrais un peu d'eau, s'il vous plaît.", "ʒ ə _ v u d ʁ ɛ _ œ̃ _ p ø _ d o , s i l _ v u _ p l ɛ ."),
         ("Ils parlent lentement.", "i l _ p a ʁ l _ l ɑ̃ t m ɑ̃ ."),
         ("le soleil, la fille, la campagne, l'oignon", "l ə _ s ɔ l ɛ j , l a _ f i j , l a _ k ɑ̃ p a ɲ , l ɔ ɲ ɔ̃"),
+        ("n°5, 20°C", "n y m e ʁ o _ s ɛ̃ k , v ɛ̃ _ d ə ɡ ʁ e _ s e"),
         ("Les héros ont 71 ans.", "l e _ e ʁ o _ ɔ̃ _ s w a k s ɑ̃ t _ e _ ɔ̃ z _ ɑ̃ ."),
     ],
 )
@@ -133,6 +134,7 @@ def test_french(text: str, want: str) -> None:
         ("zwei Vögel fliegen über Häuser", "ts v aɪ _ f øː ɡ ə l _ f l iː ɡ ə n _ yː b ɐ _ h ɔʏ z ɐ"),
         ("Entscheidung, Gesundheit, Krankenhaus", "ɛ n t ʃ aɪ d ʊ ŋ , ɡ ə z ʊ n t h aɪ t , k ʁ a ŋ k ə n h aʊ s"),
         ("Nacht, Buch, Milch, Fuchs, Wachs", "n a x t , b uː x , m ɪ l ç , f ʊ k s , v a k s"),
+        ("5% und 2€, 20°C", "f ʏ n f _ p ʁ o ts ɛ n t _ ʊ n t _ ts v aɪ _ ɔʏ ʁ o , ts v a n ts ɪ ç _ ɡ ʁ aː t _ ts eː"),
         ("3,5 Millionen", "d ʁ aɪ _ k ɔ m a _ f ʏ n f _ m ɪ l j oː n ə n"),
     ],
 )

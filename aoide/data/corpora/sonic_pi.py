@@ -51,7 +51,7 @@ READ = {
     "triangle", "twang", "wood", "beep", "kick", "tom", "impact", "bass", "robot", "phone", "electric", "pad", "perc",
     "hollow", "fuzz", "soft", "tap", "trance",
 }  # fmt: skip
-SPELT = {"perc": "percussion", "robot": "robot", "phone": "telephone"}
+SPELT = {"perc": "percussion", "phone": "telephone"}
 PLACES = {"hi": "high", "mid": "middle", "lo": "low"}
 
 
@@ -83,7 +83,7 @@ def caption(name: str) -> str:
     if family == "drum":
         return _stroke(rest)
     words = [SPELT.get(word, word) for word in (re.sub(r"\d+$", "", part) for part in rest) if word in READ]
-    said = " ".join(FAMILIES.get(family, f"a {family}").format(" ".join(words) or "").split())
+    said = " ".join(FAMILIES.get(family, f"a {family}").format(" ".join(words)).split())
     said = said if "{}" not in FAMILIES.get(family, "") or words or family in ("bass", "loop") else f"{said} sound"
     return said.replace("sound sound", "sound")
 
@@ -93,9 +93,7 @@ def _stroke(parts: list[str]) -> str:
     thing = " ".join([*(PLACES[part] for part in parts if part in PLACES), *(p for p in parts if p in _DRUMS)])
     manner = next((part for part in parts if part in ("hard", "soft")), "")
     state = next((part for part in parts if part in ("open", "closed", "pedal")), "")
-    thing = {"cymbal": "cymbal", "bass": "bass drum", "snare": "snare drum", "splash": "splash cymbal"}.get(
-        thing, thing
-    )
+    thing = {"bass": "bass drum", "snare": "snare drum", "splash": "splash cymbal"}.get(thing, thing)
     thing = {"open": f"open {thing}", "closed": f"closed {thing}", "pedal": f"{thing} with a pedal", "": thing}[state]
     article = "an" if thing[0] in "aeiou" else "a"
     return f"a {manner} stroke on {article} {thing}".replace("a  ", "a ") if thing else "a drum"

@@ -91,7 +91,7 @@ def plan(number: int) -> Plan:
         now += float(draw.uniform(0.6, 1.1))
     words = [word for word in words if word[2] <= SECONDS - 0.2]
     counts[1] = len(words) - counts[0]
-    notes = [LOWEST + (KEYS[key] - LOWEST) % 12 + step for step in (0, 2, 4, 5, 7, 9, 11)]
+    notes = [LOWEST + (KEYS[key] - LOWEST) % 12 + step for step in SCALE]
     melody = tuple(int(draw.choice(notes)) for _ in words)
     bars = int(np.ceil(SECONDS * tempo / 60 / 2))
     chords = (0, *(int(x) for x in draw.integers(0, len(CHORDS), bars - 1)))

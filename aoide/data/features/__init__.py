@@ -39,7 +39,7 @@ KNOWN = (*FROM_TEXT, "audio", *COMPUTED, "speaker")
 class Network:
     """One network of somebody else that hears the sound; `name` says which, see aoide/data/features/networks.py."""
 
-    name: str  # hubert, contentvec, wavlm, wav2vec2, w2v_bert, whisper; resemblyzer ...; encodec ..., or codec/...
+    name: str  # hubert, contentvec, wavlm, w2v_bert, whisper, wenet ...; resemblyzer ...; encodec ..., or codec/...
     source: str | None = None  # its weights: a local file or folder, or a hub name; null = those of its authors
     layer: int | None = None  # of a content encoder, whose output is taken; null = what is usual; -1 = mean of all
     projected: bool = False  # ContentVec's final projection to 256 values after the layer

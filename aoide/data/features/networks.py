@@ -14,7 +14,7 @@ sound. A field that the model does without, such as speaker_vector of tts/cosyvo
 Content features and latents are kept in half precision, which is four digits, and rounded likewise where nothing is
 kept.
 
-    content    hubert, contentvec, wavlm, wav2vec2, w2v_bert, whisper (aoide/external/content.py)    (frames, dim)
+    content    hubert, contentvec, wavlm, wav2vec2, w2v_bert, whisper, wenet (external/content.py)   (frames, dim)
     speaker    resemblyzer, wespeaker, rawnet3, wavlm_speaker, wavlm_tdnn, campplus                  (dim,)
     codec      encodec, mimi, xcodec2, cosyvoice2; codec/... of ours with `source`; a run's folder   (frames, codebooks)
     latents    tta/..., ttm/... or codec/... of ours that has no codes: what its `encode` gives      (frames, dim)
@@ -35,7 +35,7 @@ from aoide.data import features
 from aoide.data.features import Network
 from aoide.data.sounds import Sounds
 
-CONTENT = ("hubert", "contentvec", "wavlm", "wav2vec2", "w2v_bert", "whisper")
+CONTENT = ("hubert", "contentvec", "wavlm", "wav2vec2", "w2v_bert", "whisper", "wenet")
 SPEAKERS = {
     "resemblyzer": ("resemblyzer", "Resemblyzer"),
     "wespeaker": ("wespeaker", "Wespeaker"),
@@ -46,7 +46,7 @@ SPEAKERS = {
 }
 CODECS = ("encodec", "mimi", "xcodec2", "cosyvoice2")
 OURS = ("codec/", "tta/", "ttm/")  # tasks whose models make frames of sound and sound of frames
-FRAME_RATE = 50.0  # of all content encoders
+FRAME_RATES = {name: 25.0 if name == "wenet" else 50.0 for name in CONTENT}
 Kind = Literal["content", "speaker", "codec"]
 Heard = Callable[[np.ndarray], np.ndarray]
 
@@ -95,7 +95,7 @@ class Feature:
         return [row.astype(np.int32 if np.issubdtype(row.dtype, np.integer) else np.float16) for row in rows]
 
     def _on_clock(self, rows: np.ndarray, frames: int, network: Network) -> np.ndarray:
-        return features.align(rows, frames, FRAME_RATE / network.pool, self._clock.frame_rate)
+        return features.align(rows, frames, FRAME_RATES[network.name] / network.pool, self._clock.frame_rate)
 
     def field(self, entry: np.ndarray, frames: int) -> np.ndarray:
         if self.per == "clip":

@@ -13,7 +13,7 @@ Checkpoints  the autoencoders of Stable Audio Open (Stability licence), of DiffR
              Apache-2.0, a TorchScript whose state dict serves) and of ACE-Step 1.5: `from_official` with the names of
              either code
 Parity       tests/parity/test_oobleck.py, against diffusers
-Differs      training compares mels and not spectra; a mono form has no sides; strides are even, as all published are.
+Differs      training compares mels and not spectra, and is of the mono form; strides are even, as all published are.
 """
 
 from __future__ import annotations
@@ -233,10 +233,16 @@ class Model(nn.Module):
 
 
 class MelDistance(nn.Module):
-    """L1 between the log-mels of decoded and recorded sound at seven scales; stereo is heard side by side."""
+    """L1 between the log-mels of decoded and recorded sound at seven scales.
+
+    Raises:
+        UserError: a stereo model; the sounds of a batch have one channel.
+    """
 
     def __init__(self, config: Any) -> None:
         super().__init__()
+        if config.sides != 1:
+            raise UserError("codec/oobleck learns from sounds of one channel: set model.sides=1")
         self.distance = MultiScaleMelLoss(config.sample_rate)
 
     def forward(self, output: Any, batch: Batch) -> Tensor:

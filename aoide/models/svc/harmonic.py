@@ -4,7 +4,9 @@ Idea         Where the harmonics of a voice stand in a mel follows from F0; no n
              for each F0, by how much the mel of bare harmonics differs from that of flat noise as strong. The network
              says how the singer's throat colours both (an envelope), and band by band how much of the voice is
              harmonics and how much breath. So a voice that was heard speaking can sing, also where it never spoke,
-             and what is sung is the F0 that was asked for.
+             and what is sung is the F0 that was asked for. How loud each sound of a word is beside the next belongs to
+             a voice and to its room: with `loudness` the network hears how loud the song is over a time, and says the
+             rest itself.
 Objective    regression (aoide/objectives/regression.py) of the mel; nothing is drawn
 Recipes      recipes/svc/harmonic-folder.yaml; tools/make_converter.py trains it beside its partner
 Code         Aoide's own. Harmonics plus noise: Serra and Smith 1990, Spectral modeling synthesis (Computer Music
@@ -28,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aoide import trace
+from aoide.audio.dynamics import window
 from aoide.audio.mel_config import MelConfig, filterbank
 from aoide.config import UserError
 from aoide.nn.convnext import ConvNeXtBackbone
@@ -38,6 +41,7 @@ DEEP = 9.0  # nats below noise as strong where the table ends
 HIGHEST = 11_000.0  # Hz of the highest harmonic
 FAINTEST = 1e-3  # energy that is not told from silence
 PEAK = 8.0  # bands, deviation of the mean above which formants are made higher
+FLOORS, NOISY = (-9.0, 1.0), 0.5  # nats of the noise above which training hears some items, and their share
 START = -6.0, 1.0  # nats of the envelope, and how voiced before training, before the sigmoid
 
 
@@ -53,6 +57,7 @@ class Config:
     dim: int = 192
     hidden: int = 384  # channels inside a ConvNeXt block
     layers: int = 6
+    loudness: float = 0.0  # seconds, deviation of the window over which energy is heard; 0: frame by frame
     peaks: float = 0.0  # by how much formants are made higher in use, not in training: a learned mean is flat
 
     def __post_init__(self) -> None:
@@ -60,6 +65,8 @@ class Config:
             raise ValueError("content, speakers, dim, hidden and layers are 1 or more")
         if not 0 < self.f0_low < self.f0_high:
             raise ValueError(f"f0_low {self.f0_low} is above 0 and below f0_high {self.f0_high}")
+        if not self.loudness >= 0:
+            raise ValueError(f"loudness is 0 or more seconds, got {self.loudness}")
         if self.mel.log != "ln":
             raise ValueError("the levels of this network are in nats: mel.log is ln")
 
@@ -113,11 +120,14 @@ class Model(nn.Module):
     """Content, F0, energy, singer -> mel; see `aoide.models.svc.Converter`."""
 
     around: Tensor
+    over: Tensor
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         mels = config.mel.n_mels
+        over = torch.from_numpy(window(config.loudness * config.mel.frame_rate)).float()
+        self.register_buffer("over", over[None, None], persistent=False)
         near = (-0.5 * ((torch.arange(mels)[:, None] - torch.arange(mels)) / PEAK).square()).exp()
         self.register_buffer("around", near / near.sum(0), persistent=False)
         self.harmonics = Harmonics(config)
@@ -134,7 +144,7 @@ class Model(nn.Module):
     @property
     def context(self) -> int:
         """Frames before and after a frame on which its mel depends."""
-        return self.backbone.reach
+        return self.backbone.reach + self.over.shape[-1] // 2
 
     def forward(
         self,
@@ -148,14 +158,15 @@ class Model(nn.Module):
         """The mel.
 
         Args:
-            content: (batch, frames, values). f0: (batch, frames) Hz, 0 = unvoiced. energy: (batch, frames).
+            content: (batch, frames, values). f0: (batch, frames) Hz, 0 = unvoiced.
+            energy: (batch, frames), of which `loudness` seconds are heard at once.
             speaker: (batch,), rows of the table; or mixture, (batch, speakers) or (batch, frames, speakers), shares of
                 them. Neither: the first singer.
             frame_mask: (batch, frames), True = real.
         """
         voiced = f0 > 0
         height = torch.where(voiced, (f0.clamp(min=self.config.f0_low) / 220.0).log2(), 0.0)
-        loud = (energy.clamp(min=FAINTEST).log() - 1.0) / 2.0
+        loud = (self._over_time(energy, frame_mask).clamp(min=FAINTEST).log() - 1.0) / 2.0
         x = self.content(content) + self.how(torch.stack([loud, height, voiced.to(loud.dtype)], dim=-1))
         x = self.backbone(x + self._who(x, speaker, mixture), frame_mask)
         envelope, share = self.envelope(x), self.voiced(x)
@@ -188,6 +199,19 @@ class Model(nn.Module):
         if energy is None:
             raise UserError("this model is steered by energy: give it")
         return self(content, f0, energy, speaker, mixture, frame_mask).mel
+
+    def _over_time(self, energy: Tensor, mask: Tensor | None) -> Tensor:
+        """Energy in the window of `loudness`, (batch, frames); in training of some items above noise as of a room."""
+        if not self.config.loudness:
+            return energy
+        real = torch.ones_like(energy) if mask is None else mask.to(energy.dtype)
+        both, reach = torch.stack([energy.square() * real, real], dim=1).flatten(0, 1), self.over.shape[-1] // 2
+        sums = functional.conv1d(both[:, None], self.over, padding=reach).unflatten(0, (-1, 2))[..., 0, :]
+        power = sums[:, 0] / sums[:, 1].clamp(min=1e-6)
+        if self.training:
+            floor = torch.empty_like(power[:, :1]).uniform_(*FLOORS).mul(2).exp()
+            power = power + floor * (torch.rand_like(floor) < NOISY)
+        return power.clamp(min=FAINTEST**2).sqrt()
 
     def _who(self, x: Tensor, speaker: Tensor | None, mixture: Tensor | None) -> Tensor:
         """(batch, 1 or frames, dim)."""

@@ -38,7 +38,7 @@ from aoide.nn import distance
 from aoide.nn.distance import DistanceBlock, Enter
 from aoide.nn.lengths import mask_from_lengths
 from aoide.nn.linear_attention import EPS, LinearBlock, Sizes, Told, steered
-from aoide.nn.official import adopt, replaced
+from aoide.nn.official import adopt, count, replaced
 from aoide.nn.rotary import angles
 from aoide.objectives import Batch, diffusion, flow
 
@@ -490,12 +490,12 @@ def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Mod
     built = Config(
         channels=channels,
         bins=bins,
-        layers=_count(state, "transformer_blocks."),
+        layers=count(state, "transformer_blocks."),
         heads=config.get("num_attention_heads", 20),
         patch=patch,
         rope_base=config.get("rope_theta", 1e6),
         lyric_dim=lyric_dim,
-        lyric_layers=_count(state, "lyric_encoder.encoders."),
+        lyric_layers=count(state, "lyric_encoder.encoders."),
         lyric_hidden=lyric_hidden,
         alike={
             _GUESSED.get(name, name): len(state[f"projectors.{i}.4.bias"])
@@ -530,7 +530,3 @@ def _renamed(state: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
             value = value.flatten(1)  # noqa: PLW2901  (a convolution of one frame there, a linear layer here)
         renamed[name] = value
     return renamed
-
-
-def _count(state: Mapping[str, Tensor], head: str) -> int:
-    return len({key.removeprefix(head).partition(".")[0] for key in state if key.startswith(head)})

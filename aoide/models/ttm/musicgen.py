@@ -12,8 +12,8 @@ Checkpoints  facebook/musicgen-{small,medium,large} and facebook/audiogen-medium
              form of audiocraft (`state_dict.bin`) and in that of transformers; `aoide music --model FOLDER`. Parity
              against transformers' own in tests/models/test_musicgen.py. Melody: ttm/musicgen_melody. The sound comes
              from the codec that lies beside it (aoide/generate/musicgen.py).
-Differs      no dropout; patterns other than `delay` can be trained, with which it is YuE's first stage (`dual_track`),
-             KaraSinger's (`levels`) or the one of LeVo (`mixed_dual`)
+Differs      no dropout; patterns other than `delay` can be trained, with which it is YuE's first stage (`dual_track`)
+             or the one of LeVo (`mixed_dual`)
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ from aoide.nn import dit, llama
 from aoide.nn.dit import ConvPlaces, FinalSteer, Text, TextCode, TimeCode
 from aoide.nn.lengths import mask_from_lengths
 from aoide.nn.llama import Block, Call, Settings, Sight
-from aoide.nn.official import adopt
+from aoide.nn.official import adopt, count
 from aoide.nn.rotary import angles
 from aoide.objectives import Batch, diffusion, flow
 
@@ -417,12 +417,12 @@ def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Mod
         channels=latents,
         longest=int(_setting(config, "max_frames") or _FRAMES.get(numbers, 2048)),
         dim=dim,
-        layers=_count(inner, "transformer_blocks."),
+        layers=count(inner, "transformer_blocks."),
         heads=HEADS,
         hidden=hidden,
         text_dim=text.shape[1],
-        text_layers=_count(inner, "text_embed.text_blocks."),
-        lyric_rate=2 ** _count(inner, "text_embed.downsample_blocks."),
+        text_layers=count(inner, "text_embed.text_blocks."),
+        lyric_rate=2 ** count(inner, "text_embed.downsample_blocks."),
         style_dim=style,
         told=("start", *numbers),  # type: ignore[arg-type]
         ending="duration_pad_bias" in inner,
@@ -447,11 +447,6 @@ def _renamed(state: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
             del words[2]
         renamed[".".join(words)] = value
     return renamed | blocks
-
-
-def _count(state: Mapping[str, Tensor], head: str) -> int:
-    """How many numbered parts stand under a head."""
-    return len({key.removeprefix(head).partition(".")[0] for key in state if key.startswith(head)})
 
 
 def _setting(config: Mapping[str, Any], name: str) -> Any:

@@ -35,7 +35,7 @@ from aoide.config import UserError
 from aoide.nn import distance
 from aoide.nn.distance import DistanceBlock, Enter
 from aoide.nn.lengths import mask_from_lengths
-from aoide.nn.official import adopt
+from aoide.nn.official import adopt, count
 from aoide.objectives import Batch, flow
 
 RATIO = 2  # frames of the mel for a code
@@ -464,21 +464,17 @@ def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Mod
             dim=dim,
             heads=config.get("attention_heads", 8),
             hidden=len(state["encoder.encoders.0.feed_forward.w_1.weight"]),
-            layers=_count(state, "encoder.encoders."),
-            upper_layers=_count(state, "encoder.up_encoders."),
+            layers=count(state, "encoder.encoders."),
+            upper_layers=count(state, "encoder.up_encoders."),
             channels=state[first].shape[1],
-            middle=_count(state, "decoder.estimator.mid_blocks."),
-            blocks=_count(state, "decoder.estimator.down_blocks.0.1."),
+            middle=count(state, "decoder.estimator.mid_blocks."),
+            blocks=count(state, "decoder.estimator.down_blocks.0.1."),
             decoder_heads=heads,
             head_dim=len(state[first]) // heads,
         )
     except KeyError as error:
         raise UserError(f"not the weights of CosyVoice 2's flow: they lack {error}") from None
     return adopt(Model(own), _renamed(state), "checkpoint of CosyVoice 2's flow")
-
-
-def _count(state: Mapping[str, Tensor], head: str) -> int:
-    return len({key.removeprefix(head).split(".")[0] for key in state if key.startswith(head)})
 
 
 def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

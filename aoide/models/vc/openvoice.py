@@ -36,7 +36,7 @@ from aoide.nn.discriminators.scale import VITS as ONE_SCALE
 from aoide.nn.flow import Couplings, Flow
 from aoide.nn.latent import Gaussian, PosteriorEncoder, TextPrior, kl_divergence
 from aoide.nn.lengths import expand
-from aoide.nn.official import adopt, modern_weight_norm
+from aoide.nn.official import adopt, count, modern_weight_norm
 from aoide.nn.stft_loss import MelLoss
 from aoide.objectives import Batch, gan
 
@@ -333,7 +333,7 @@ def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Mod
                         "loaded by tts/vits")  # fmt: skip
     sizes = {**config, **config.get("model", {})}
     waveform = decoder.official_settings(sizes)
-    channels = [len(state[f"ref_enc.convs.{i}.bias"]) for i in range(_count(state, "ref_enc.convs."))]
+    channels = [len(state[f"ref_enc.convs.{i}.bias"]) for i in range(count(state, "ref_enc.convs."))]
     audio = config.get("data", config)
     own = Config(
         mel=latent.official_mel({"data": {"win_length": audio.get("filter_length"), **audio}},
@@ -349,10 +349,6 @@ def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Mod
         heads=sizes.get("n_heads", 2),
     )  # fmt: skip
     return adopt(Model(own), _rename(state, own), "OpenVoice converter")
-
-
-def _count(state: Mapping[str, Tensor], prefix: str) -> int:
-    return len({key.removeprefix(prefix).partition(".")[0] for key in state if key.startswith(prefix)})
 
 
 def _rename(state: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:

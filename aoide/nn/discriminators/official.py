@@ -53,8 +53,3 @@ def shape(renamed: Mapping[str, Tensor], layer: str) -> tuple[int, ...]:
 def uses_spectral_norm(renamed: Mapping[str, Tensor], part: str = "parts.0.") -> bool:
     """Whether the weights of a part are under spectral norm."""
     return any(key.startswith(part) and key.endswith("._u") for key in renamed)
-
-
-def length(state: Mapping[str, Tensor], prefix: str) -> int:
-    """How many entries the list has whose keys are `<prefix><index>.<more>`."""
-    return len({key.removeprefix(prefix).partition(".")[0] for key in state if key.startswith(prefix)})

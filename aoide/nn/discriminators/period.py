@@ -18,9 +18,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aoide.nn.discriminators.official import length, rename, shape, uses_spectral_norm
+from aoide.nn.discriminators.official import rename, shape, uses_spectral_norm
 from aoide.nn.discriminators.parts import Judgement, Norm, judge, normed, through
-from aoide.nn.official import adopt
+from aoide.nn.official import adopt, count
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,8 +99,8 @@ def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Per
     amphion = config.get("model", {}).get("mpd", {})
     periods = amphion.get("mpd_reshapes") or config.get("mpd_reshapes") or Period().periods
     settings = Period(
-        periods=tuple(periods)[: length(ours, "parts.")],
-        channels=tuple(shape(ours, f"parts.0.convs.{i}")[0] for i in range(length(ours, "parts.0.convs."))),
+        periods=tuple(periods)[: count(ours, "parts.")],
+        channels=tuple(shape(ours, f"parts.0.convs.{i}")[0] for i in range(count(ours, "parts.0.convs."))),
         last_stride=3 if amphion else 1,
         first_map=not any("multiperioddisc" in key for key in state),
         norm="spectral" if uses_spectral_norm(ours) else "weight",

@@ -19,9 +19,9 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aoide.nn.discriminators.official import length, rename, shape, uses_spectral_norm
+from aoide.nn.discriminators.official import rename, shape, uses_spectral_norm
 from aoide.nn.discriminators.parts import Judgement, Norm, judge, normed, through
-from aoide.nn.official import adopt
+from aoide.nn.official import adopt, count
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,8 +123,8 @@ def from_official(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> Sca
         UserError: keys that are missing or extra.
     """
     ours = rename(state)
-    scales = length(ours, "parts.")
-    layers = [f"parts.0.convs.{i}" for i in range(length(ours, "parts.0.convs."))]
+    scales = count(ours, "parts.")
+    layers = [f"parts.0.convs.{i}" for i in range(count(ours, "parts.0.convs."))]
     shapes = [shape(ours, layer) for layer in layers]
     channels = tuple(size[0] for size in shapes)
     form = VITS if len(layers) == len(VITS.strides) else Scale()

@@ -118,7 +118,7 @@ _TENS = ["", "", *row("zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig
 _ABBREVIATED = {"z.b.": "zum beispiel", "d.h.": "das heißt", "usw.": "und so weiter", "bzw.": "beziehungsweise",
                 "dr.": "doktor", "nr.": "nummer", "ca.": "circa",
                 "%": " prozent", "€": " euro", "&": " und ", "$": " dollar", "+": " plus ",
-                "=": " gleich ", "°": " grad"}  # fmt: skip
+                "=": " gleich ", "°": " grad "}  # fmt: skip
 _NAMES = {
     "a": "aː", "b": "b eː", "c": "ts eː", "d": "d eː", "e": "eː", "f": "ɛ f", "g": "ɡ eː", "h": "h aː", "i": "iː",
     "j": "j ɔ t", "k": "k aː", "l": "ɛ l", "m": "ɛ m", "n": "ɛ n", "o": "oː", "p": "p eː", "q": "k uː", "r": "ɛ ʁ",
@@ -330,7 +330,8 @@ def written(text: str) -> str:
     """Numbers, signs and abbreviations in words."""
     text = plain(text.replace("ſ", "s"))
     for short, long in _ABBREVIATED.items():
-        text = re.sub(rf"(?<!\w){re.escape(short)}", long, text, flags=re.IGNORECASE)
+        apart = r"(?<!\w)" if short[0].isalpha() else ""  # a sign may stand right behind a number
+        text = re.sub(apart + re.escape(short), long, text, flags=re.IGNORECASE)
     text = re.sub(r"(?<=\d)\.(?=\d{3}\b)", "", text)
     text = re.sub(
         r"\b(1[1-9]\d\d)\b(?!,\d)", lambda m: f"{counted(int(m[1]) // 100)} hundert {_rest(int(m[1]) % 100)}", text

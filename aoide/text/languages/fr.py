@@ -107,7 +107,7 @@ _ELIDED = {
 _ABBREVIATED = {
     "m.": "monsieur", "mme": "madame", "mlle": "mademoiselle", "dr": "docteur", "etc.": "et cetera", "st": "saint",
     "ste": "sainte", "n°": "numéro", "%": " pour cent", "€": " euros", "&": " et ", "$": " dollars", "+": " plus ",
-    "=": " égale ", "°": " degrés",
+    "=": " égale ", "°": " degrés ",
 }  # fmt: skip
 _NAMES = dict(
     zip(
@@ -235,7 +235,11 @@ def written(text: str) -> str:
     text = re.sub(r"(\d+)[,.](\d+)", lambda m: f"{counted(int(m[1]))} virgule {_digits(m[2])}", text)
     text = re.sub(r"\d+", lambda m: counted(int(m[0])) if len(m[0]) < 13 else _digits(m[0]), text)
     for short, long in _ABBREVIATED.items():
-        text = re.sub(rf"\b{re.escape(short)}(?!\w)", long, text) if short[0].isalpha() else text.replace(short, long)
+        if short[0].isalpha():
+            end = "" if short.endswith("°") else r"(?!\w)"  # n°5 is written together
+            text = re.sub(rf"\b{re.escape(short)}{end}", f"{long} ", text)
+        else:
+            text = text.replace(short, long)
     return text
 
 
