@@ -1,12 +1,14 @@
 """Let another voice sing or say a recording: aoide convert IN -o OUT.
 
 The song stays: words, melody and loudness are those of the recording, the voice is another. Recordings of any length
-and form take constant memory; they are cut where nobody sings. What comes out has one channel at 24 kHz.
+and form take constant memory; they are cut where nobody sings. What comes out has one channel at 24 kHz, or with --like
+at the rate of the model.
 
   aoide convert song.wav --voice heart -o converted.wav
   aoide convert song.flac --voice f001 --transpose 12 -o high.wav
   aoide convert talk.mp3 --task vc --voice heart=0.5,f001=0.5 -o both.wav
   aoide convert talk.wav --like friend.wav --weights openvoice/converter -o like.wav
+  aoide convert talk.wav --like friend.wav --model codec/facodec --weights naturalspeech3_facodec -o like.wav
 """
 
 from __future__ import annotations
@@ -20,17 +22,24 @@ from typing import TYPE_CHECKING, Any
 from aoide.commands import _consent
 from aoide.commands._open import torch_on
 from aoide.config import UserError, near
+from aoide.voices import DEFAULT_CONVERTER
 
 if TYPE_CHECKING:
     from aoide.generate.converter import Converter
 
 TRACKERS = ("swift", "harvest", "dio", "crepe", "crepe-tiny", "praat", "autocorrelation")
+ALONE = ("model", "weights")  # mean --like
+APART: dict[str, Any] = {  # are not for it, and where nobody gives them they are
+    "converter": DEFAULT_CONVERTER,
+    "speaker": None,
+    "transpose": "auto",
+    "retrieval": None,
+    "f0": "swift",
+}
 LONG = 60.0  # seconds from which a progress bar is worth its place
 
 
 def parser(parser: argparse.ArgumentParser) -> None:
-    from aoide.voices import DEFAULT_CONVERTER
-
     parser.add_argument("input", metavar="IN", help="the recording: one voice, without accompaniment")
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUT", help="the sound file that is written, - for WAV"
@@ -44,7 +53,6 @@ def parser(parser: argparse.ArgumentParser) -> None:
     whose.add_argument("--like", type=Path, metavar="REF", help="a recording of the voice that it shall be")
     parser.add_argument(
         "--converter",
-        default=DEFAULT_CONVERTER,
         metavar="NAME",
         help="the converter whose singer --voice names (default: %(default)s)",
     )
@@ -53,9 +61,8 @@ def parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transpose",
         type=_transpose,
-        default="auto",
         metavar="N",
-        help="semitones, or auto: into the range of the voice, for singing by whole semitones (default: auto)",
+        help="semitones, or auto: into the range of the voice, for singing by whole semitones (default: %(default)s)",
     )
     parser.add_argument(
         "--retrieval",
@@ -63,10 +70,16 @@ def parser(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="0 to 1: take the colour of the most alike frame that the singer sang; nearer to the voice, and rougher",
     )
-    parser.add_argument("--f0", choices=TRACKERS, default="swift", help="what finds F0 (default: swift)")
-    parser.add_argument("--weights", metavar="SOURCE", help="of --like: published weights of OpenVoice's converter")
+    parser.add_argument("--f0", choices=TRACKERS, help="what finds F0 (default: %(default)s)")
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="of --like: vc/openvoice, codec/facodec, vc/vevo or vc/noro (default: vc/openvoice)",
+    )
+    parser.add_argument("--weights", metavar="SOURCE", help="of --model: a run, a folder, or hf:OWNER/NAME")
     parser.add_argument("--i-have-consent", action="store_true", help="whoever --like sounds like agreed to it")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="processor threads (default: 1)")
+    parser.set_defaults(**APART)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -77,6 +90,9 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"{source} cannot be read and written at once; give another file with -o")
     if options.like is not None:
         return _like(options)
+    for name in ALONE:
+        if getattr(options, name):
+            raise UserError(f"--{name} is of --like RECORDING, which was not given")
     converter, singer = _chosen(options)
     from aoide.audio import io
     from aoide.generate.convert import Source
@@ -151,27 +167,27 @@ def _write(writer: Any, pieces: Any, seconds: float, rate: int) -> None:
 
 
 def _like(options: argparse.Namespace) -> int:
-    """The voice of a recording, through OpenVoice's converter."""
+    """The voice of a recording, by a model that hears it once."""
     if not options.like.exists():
         raise UserError(f"{options.like}: no such file")
-    if options.weights is None:
-        raise UserError(
-            "--like needs a network that hears a voice once and speaks with it, and none came with this package: give "
-            "the weights of OpenVoice's converter with --weights FOLDER or hf:myshell-ai/OpenVoiceV2"
-        )
-    if options.f0 != "swift" or options.transpose != "auto":
-        raise UserError("--like keeps F0 as OpenVoice does: leave --f0 and --transpose out")
-    if options.retrieval is not None:
-        raise UserError("--like has no frames to retrieve: leave --retrieval out")
-    _consent.check(options.like, options.i_have_consent)
+    if options.output != "-" and Path(options.output).exists() and Path(options.output).samefile(options.like):
+        raise UserError(f"{options.like} is the voice that is heard, and would be lost; give another file with -o")
+    for name, usual in APART.items():
+        if getattr(options, name) != usual:
+            raise UserError(f"--{name} is of the package's converters, and --like takes another model: leave it out")
     torch_on(options.threads)
     import aoide
     from aoide.audio import io
+    from aoide.generate import likeness
     from aoide.generate.convert import Source
-    from aoide.generate.likeness import NAME, Likeness
 
-    likeness = Likeness(aoide.load(NAME, options.weights), options.like)
+    if options.output != "-":
+        io.format_of(options.output)
     seconds = io.probe(options.input).seconds
-    with io.open_writer(options.output, likeness.sample_rate, tags=likeness.tags()) as writer:
-        _write(writer, likeness.stream(Source.file(options.input)), seconds, likeness.sample_rate)
+    name = options.model or likeness.DEFAULT
+    likeness.check(name, options.weights)
+    _consent.check(options.like, options.i_have_consent)
+    like = likeness.Likeness(likeness.open_model(name, options.weights, aoide.load), options.like)
+    with io.open_writer(options.output, like.sample_rate, tags=like.tags()) as writer:
+        _write(writer, like.stream(Source.file(options.input)), seconds, like.sample_rate)
     return 0

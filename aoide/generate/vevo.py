@@ -5,6 +5,7 @@
     vevo.style(source, reference)      # its words with the pace and accent of the reference, in its own voice
     vevo.voice(source, reference)      # both of the reference
     vevo.say(phonemes, reference, phonemes_of_the_reference)
+    voice = vevo.prompt(reference)     # heard once: timbre(source, voice) for any number of sources
     load("Vevo", aoide.load).say("A text.", reference, prompt_text="What the reference says.")
 
 Style takes the timing from the reference, too, so what comes out has another length than the source (Zhang et al. 2025,
@@ -13,8 +14,10 @@ arXiv:2502.07243, section 3).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +38,13 @@ LEAST, MOST = 1.0, 30.0  # seconds of a recording
 PART = 12.0  # seconds that a part of a long text takes, if sentences allow
 
 Hear = Callable[[np.ndarray], np.ndarray]
+
+
+class Prompt(NamedTuple):
+    """A voice as the flow hears it."""
+
+    mel: Tensor  # (1, frames, mels) log magnitude
+    codes: Tensor  # (1, frames, 1)
 
 
 class Vevo:
@@ -83,10 +93,11 @@ class Vevo:
         """Hz of what comes out."""
         return self.flow.config.mel.sample_rate
 
-    def timbre(self, source: Sound, reference: Sound, *, steps: int = 32, seed: int = 0) -> Sound:
+    def timbre(self, source: Sound, reference: Sound | Prompt, *, steps: int = 32, seed: int = 0) -> Sound:
         """The source in the voice of the reference; its words, pace and accent stay.
 
         Args:
+            reference: a recording of the voice, or what `prompt` heard in it.
             steps: of the flow. seed: of what is left to chance.
 
         Raises:
@@ -130,12 +141,22 @@ class Vevo:
         return self.first
 
     @torch.no_grad()
-    def _sound(self, codes: Tensor, voice: Sound, steps: int, seed: int) -> Sound:
+    def prompt(self, voice: Sound) -> Prompt:
+        """What is heard of a voice, to be used more than once.
+
+        Raises:
+            UserError: a recording that is too short, too long or silent.
+        """
         samples = torch.from_numpy(voice.mono().resample(self.sample_rate).samples)[None].to(self._device)
-        mel, prompt_codes = self._mel(samples), self._codes(voice, self.tokens)
-        frames = min(mel.shape[1], prompt_codes.shape[1])
+        mel, codes = self._mel(samples), self._codes(voice, self.tokens)
+        frames = min(mel.shape[1], codes.shape[1])
+        return Prompt(mel[:, :frames], codes[:, :frames])
+
+    @torch.no_grad()
+    def _sound(self, codes: Tensor, voice: Sound | Prompt, steps: int, seed: int) -> Sound:
+        heard = voice if isinstance(voice, Prompt) else self.prompt(voice)
         generator = torch.Generator().manual_seed(seed)
-        made = self.flow.speak(codes, prompt_codes[:, :frames], mel[:, :frames], steps=steps, generator=generator)
+        made = self.flow.speak(codes, heard.codes, heard.mel, steps=steps, generator=generator)
         return Sound(self.vocoder(made)[0].float().cpu().numpy(), self.sample_rate)
 
     @torch.no_grad()
@@ -152,7 +173,40 @@ class Vevo:
         return codec.encode(torch.from_numpy(np.asarray(features, np.float32))[None].to(self._device))
 
 
-# --------------------------------------------------------------------------------------------------------------- speech
+# --------------------------------------------------------------------------------------------------- recording, speech
+
+
+class Timbre:
+    """Vevo-Timbre on long sound: the words, the pace and the accent stay. See `Revoicer` in generate/likeness.py.
+
+    A voice and a part of the sound are together as long as the clips that the published flow was trained on.
+    """
+
+    name, listen, longest = "vc/vevo", 12.0, 15.0
+    published = "the folder of amphion/Vevo with its configurations, which docs/cloning.md lists"
+
+    def __init__(self, vevo: Vevo, steps: int = 32) -> None:
+        self._vevo, self._steps = vevo, steps
+        self.sample_rate, self.hop = vevo.sample_rate, vevo.flow.config.mel.hop
+
+    @classmethod
+    def open(cls, weights: str, load: Callable[..., Any]) -> Timbre:
+        """From the folder that `load` below takes; the first stage may be missing."""
+        return cls(_together(parts.folder_of(weights), load, (TOKENS, FLOW, VOCODER), "cpu"))
+
+    def hear(self, samples: np.ndarray) -> Prompt:
+        """See `Revoicer`."""
+        return self._vevo.prompt(Sound(samples, self.sample_rate))
+
+    def begin(self, beginning: np.ndarray, voice: Prompt, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+        """See `Revoicer`."""
+        seeds = count(seed)
+
+        def work(samples: np.ndarray) -> np.ndarray:
+            part = Sound(samples, self.sample_rate)
+            return self._vevo.timbre(part, voice, steps=self._steps, seed=next(seeds)).samples
+
+        return work
 
 
 class Speaking:
@@ -228,22 +282,28 @@ def load(weights: str, opener: Callable[..., Any], device: str = "cpu") -> Speak
         MissingExtra: transformers is not installed.
     """
     folder = parts.folder_of(weights)
-    runs = {part: parts.is_run(folder / part) for part in MODELS}
-    wanted = dict.fromkeys(MODELS, "amphion/Vevo on the hub, or a run")
-    wanted |= {file: "models/vc/vevo/config of Amphion" for part, file in CONFIGS.items() if not runs[part]}
+    vevo = _together(folder, opener, tuple(MODELS), device)
+    return Speaking(vevo, AllWords() if parts.is_run(folder / FIRST) else PublishedWords())
+
+
+def _together(folder: Path, opener: Callable[..., Any], chosen: Sequence[str], device: str) -> Vevo:
+    """These of the parts in the folder."""
+    runs = {part: parts.is_run(folder / part) for part in chosen}
+    wanted = dict.fromkeys(chosen, "amphion/Vevo on the hub, or a run")
+    configs = {part: file for part, file in CONFIGS.items() if part in chosen}
+    wanted |= {file: "models/vc/vevo/config of Amphion" for part, file in configs.items() if not runs[part]}
     wanted |= {STATISTICS: "models/vc/vevo/config of Amphion"}
     if not runs[TOKENS] and runs[FLOW]:
         wanted[CONFIGS[FLOW]] = "models/vc/vevo/config of Amphion, with the sizes of the tokenizer"
     parts.need(folder, wanted)
     models = {}
-    for part, model in MODELS.items():
+    for part in chosen:
         config = {} if runs[part] else parts.read_config(folder / CONFIGS.get(part, CONFIGS[FLOW]))
         if part == TOKENS and config:
             config = config["model"]["repcodec"]
-        models[part] = parts.open_part(folder, part, model, opener, config).to(device)
+        models[part] = parts.open_part(folder, part, MODELS[part], opener, config).to(device)
     with np.load(folder / STATISTICS) as file:
         statistics = (file["mean"].astype(np.float32), file["std"].astype(np.float32))
     ears = folder / EARS
     hubert = encoders.open("hubert", ears if ears.is_dir() else "facebook/hubert-large-ll60k", LAYER, device=device)
-    vevo = Vevo(models[TOKENS], models[FLOW], models[VOCODER], hubert.encode, statistics, first=models[FIRST])
-    return Speaking(vevo, AllWords() if runs[FIRST] else PublishedWords())
+    return Vevo(models[TOKENS], models[FLOW], models[VOCODER], hubert.encode, statistics, first=models.get(FIRST))

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aoide.config import MissingExtra, UserError
+from aoide.data.sung import silent
 from aoide.score import Curve, Meter, Note, Phoneme, Score, Segment, Tempo, ds, hts, lrc, midi, ust, ustx
 from aoide.score.formats import ENDINGS, NAMES, sniff
 from aoide.score.score import in_seconds
@@ -184,6 +185,12 @@ def test_rests_and_breaths_as_utau_has_them() -> None:
     project = {"ustx_version": "0.6", "tracks": [{}], "voice_parts": [{"track_no": 0, "position": 0, "notes": notes}]}
     song = ustx.read(json.dumps(project).encode(), "x")
     assert [(n.lyric, n.sung) for n in song.notes] == [("R", False), ("AP", False), ("a", True)]
+
+
+def test_an_american_r_is_no_rest() -> None:
+    song = in_seconds(phonemes=tuple(Phoneme(symbol=s, start=i, end=i + 1) for i, s in enumerate(("SP", "R", "AH0"))))
+    assert [line.split()[2] for line in hts.write(song, "x").decode().splitlines()] == ["pau", "R", "AH0"]
+    assert not silent("en/R") and silent("en/SP") and silent("AP")
 
 
 def test_a_word_that_is_rest_keeps_its_note() -> None:

@@ -215,7 +215,8 @@ def sound(played: np.ndarray, spec: Spec, rate: int, random: np.random.Generator
         whole = np.fft.irfft(spectrum * 10 ** (slope * octaves / 20), samples).astype(np.float32)
     peak = {"soft": 0.1, "": 0.35, "loud": 0.85}[spec.loudness] * random.uniform(0.85, 1.1)
     whole *= peak / max(1e-5, float(np.abs(whole).max()))
-    whole[-240:] *= np.linspace(1, 0, 240, dtype=np.float32)
+    fade = round(0.01 * rate)
+    whole[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)
     return whole
 
 
