@@ -50,10 +50,12 @@ def test_mistakes_get_one_clear_line(recording: Path, tmp_path: Path, capsys: py
         ((recording, "-o", out, "--like", tmp_path / "no.wav"), "no such file"),
         ((recording, "-o", out, "--like", recording), "OpenVoice"),
         ((recording, "-o", out, "--like", recording, "--weights", tmp_path), "--i-have-consent"),
-        (
-            (recording, "-o", out, "--like", recording, "--weights", tmp_path, "--i-have-consent", "--transpose", "2"),
-            "leave --f0 and --transpose out",
-        ),
+        ((recording, "-o", out, "--like", recording, "--transpose", "2"), "another model: leave it out"),
+        ((recording, "-o", out, "--like", recording, "--speaker", "heart"), "--speaker is of the package's"),
+        ((recording, "-o", out, "--like", recording, "--weights", tmp_path, "--model", "facodec"), "codec/facodec"),
+        ((recording, "-o", out, "--like", recording, "--model", "codec/facodec"), "naturalspeech3_facodec"),
+        ((recording, "-o", out.with_suffix(".xyz"), "--like", recording, "--weights", tmp_path), ".xyz"),
+        ((recording, "-o", out, "--model", "codec/facodec"), "--model is of --like"),
         ((recording, "-o", out, "--retrieval", "3"), "retrieval: 0 to 1"),
     )
     for words, expected in cases:
@@ -93,19 +95,40 @@ def test_a_recording_is_converted(recording: Path, tmp_path: Path, capsys: pytes
     assert code == 2 and "leave --speaker out" in error
 
 
-def test_like_a_recording(recording: Path) -> None:
+def test_like_a_recording(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """By a run of one's own; every model in tests/generate/test_likeness.py."""
     torch = pytest.importorskip("torch")
-    from aoide.generate.convert import Source
-    from aoide.generate.likeness import Likeness
-    from aoide.models.vc import openvoice
+    from aoide.config import to_dict
+    from aoide.models.codec import facodec
+    from aoide.train import checkpoint
 
     torch.manual_seed(0)
-    model = openvoice.Model(openvoice.TOY).eval()
-    like = Likeness(model, recording)
-    made = like.convert(Sound.load(recording))
-    assert abs(made.seconds - 1.0) < 1e-3 and made.sample_rate == openvoice.TOY.mel.sample_rate
-    again = np.concatenate(list(like.stream(Source.file(recording))))
-    assert np.array_equal(again, made.samples), "the same seed, the same sound"
-    assert "another recording" in made.tags["comment"]
-    with pytest.raises(UserError, match="too short or too quiet"):
-        Likeness(model, Sound(np.zeros(RATE, np.float32), RATE))
+    weights = facodec.Model(facodec.TOY).state_dict()
+    snapshot = checkpoint.Snapshot(
+        step=1,
+        model="model",
+        networks={"model": weights},
+        average=None,
+        optimisers={},
+        generators=[],
+        sources=[],
+        counters={},
+    )
+    recipe = {"model": {"name": "codec/facodec", **to_dict(facodec.TOY)}, "data": {"kind": "speech", "manifest": "x"}}
+    checkpoint.save(tmp_path / "run", snapshot, recipe)
+    voice, out = tmp_path / "voice.wav", tmp_path / "out.wav"
+    Sound((0.1 * np.random.default_rng(0).standard_normal(RATE * 2)).astype(np.float32), RATE).save(voice)
+    told_how = ("--like", voice, "--weights", tmp_path / "run", "--i-have-consent")
+    code, error = told(capsys, recording, "-o", out, *told_how, "--model", "codec/facodec")
+    assert code == 0 and not error, error
+    about = io.probe(out)
+    assert (about.sample_rate, about.samples, about.channels) == (facodec.TOY.sample_rate, 8000, 1)
+    assert io.read(out).samples.any() and b"another recording by codec/facodec" in out.read_bytes()
+    before = voice.read_bytes()
+    code, error = told(capsys, recording, "-o", voice, *told_how, "--model", "codec/facodec")
+    assert code == 2 and "would be lost" in error and voice.read_bytes() == before
+    code, error = told(capsys, recording, "-o", out, *told_how)
+    assert code == 2 and "holds a codec/facodec, not a vc/openvoice" in error
+    Sound(np.zeros(RATE, np.float32), RATE).save(voice)
+    code, error = told(capsys, recording, "-o", out, *told_how, "--model", "codec/facodec")
+    assert code == 2 and "voice.wav: too short or too quiet" in error and len(error.splitlines()) == 1

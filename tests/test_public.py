@@ -109,6 +109,7 @@ VERBS = {
         "--transpose",
         "--retrieval",
         "--f0",
+        "--model",
         "--weights",
         "--i-have-consent",
         "--threads",

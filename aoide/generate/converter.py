@@ -38,6 +38,9 @@ from aoide.voices import DEFAULT_VOCODER
 
 FILE = "converter"
 LOUDER = 1.4  # nats, 12 dB, by which a frame that came out too quiet is raised at most
+QUIET = 2.5  # nats below a voice's loudness down to which a frame counts as its sound
+ENOUGH, HALF = 120.0, 1.6  # seconds of content that are heard for its mean, and after which half of it is believed
+EDGE = np.hanning(13)[1:-1] / np.hanning(13).sum()  # frames over which what is done to a voice begins and ends
 SILENCE = 1e-4  # root mean square of a hop, -80 dB, below which nobody sings
 KNEE = 0.9  # of full scale, above which what comes out is bent, not cut off
 
@@ -51,6 +54,7 @@ class Target:
     f0: float  # Hz, the median of the singer's own F0
     level: float  # natural logarithm of the root mean square of a hop, the median of the singer's own voiced ones
     sung: float | None = None  # Hz, the median when the singer sings, of one whose f0 is that of speech
+    content: tuple[float, ...] = ()  # the mean of the content of what the singer says; (): it is left as it is heard
     about: str = ""  # who it is, for people
 
 
@@ -71,6 +75,8 @@ class Description(Packed):
     def __post_init__(self) -> None:
         if not self.singers:
             raise ValueError("a converter has one singer or more")
+        if any(len(of.content) not in (0, self.content) for of in self.singers.values()):
+            raise ValueError(f"the content of a singer has {self.content} values, or none")
         if not self.loudness >= 0:
             raise ValueError(f"loudness is 0 or more seconds, got {self.loudness}")
         if not 0 <= self.retrieval <= 1:
@@ -174,7 +180,8 @@ class Converter:
         level = sum(share * of.level for share, of in zip(shares, targets, strict=True))
         factor = 2 ** (semitones(transpose, task, heard.median, self.height(shares, task, heard.median)) / 12)
         gain = 0.0 if heard.silent else level - heard.loudness
-        yield from self._stream(source, heard, shares, factor, gain, amount)
+        shift = self._shift(source, heard, shares, gain)
+        yield from self._stream(source, heard, shares, factor, gain, amount, shift)
 
     def height(self, shares: np.ndarray, task: Task, source: float | None) -> float:
         """Hz, to which the median of a source's F0 is brought; `source` is that median, None where there is none."""
@@ -188,17 +195,52 @@ class Converter:
         return min(spoken, sung, key=lambda hz: abs(math.log(hz / source)))
 
     def _stream(
-        self, source: Source, heard: Heard, shares: np.ndarray, factor: float, gain: float, amount: float = 0.0
+        self,
+        source: Source,
+        heard: Heard,
+        shares: np.ndarray,
+        factor: float,
+        gain: float,
+        amount: float = 0.0,
+        shift: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
         def work(samples: np.ndarray, first: int) -> np.ndarray:
             level = np.sqrt(np.square(samples.reshape(-1, self.mel.hop), dtype=np.float64).mean(1))
             if level.max() < SILENCE:
                 return np.zeros_like(samples)
             f0 = np.where(level > SILENCE, heard.f0_of(first, len(level)), 0.0).astype(np.float32)
-            mel = self.said(samples, f0, shares, factor, gain, amount)
+            moved = None if shift is None else softened(sounding(level, heard))[:, None] * shift
+            mel = self.said(samples, f0, shares, factor, gain, amount, moved)
             return limited(self._vocoder.vocode(mel))
 
         yield from joined(source, heard.starts, self.sample_rate, self.mel.hop, work)
+
+    def _shift(self, source: Source, heard: Heard, shares: np.ndarray, gain: float) -> np.ndarray | None:
+        """(dim,) that brings the mean of a source's content to the singer's; None where that is not known, or silent.
+
+        Something of a voice is left in the content, in all of it alike. The shorter the source, the more of its mean
+        is what it happens to say, so the less is believed of it.
+        """
+        targets = self.description.singers.values()
+        centres = [share * np.array(of.content) for share, of in zip(shares, targets, strict=True) if share]
+        if heard.silent or not all(len(centre) for centre in centres):
+            return None
+        total, frames = np.zeros(self.description.content), 0
+
+        def listen(samples: np.ndarray, first: int) -> np.ndarray:
+            nonlocal total, frames
+            loud = sounding(np.sqrt(np.square(samples.reshape(-1, self.mel.hop), dtype=np.float64).mean(1)), heard)
+            if loud.any():
+                mel = np.maximum(log_mel(samples, self.mel) + np.float32(gain), np.float32(self.mel.silence))
+                total += self.content(mel, heard.f0_of(first, len(mel)).astype(np.float32))[loud].sum(0)
+                frames += int(loud.sum())
+            return samples
+
+        for _ in joined(source, heard.starts, self.sample_rate, self.mel.hop, listen):
+            if frames > ENOUGH * self.mel.frame_rate:
+                break
+        belief = frames / (frames + HALF * self.mel.frame_rate)
+        return np.asarray(belief * (np.sum(centres, axis=0) - total / max(1, frames)), np.float32)
 
     # -------------------------------------------------------------------------------------------------------------- mel
 
@@ -210,6 +252,7 @@ class Converter:
         factor: float = 1.0,
         gain: float = 0.0,
         amount: float = 0.0,
+        shift: np.ndarray | None = None,
     ) -> np.ndarray:
         """The mel (frames, mels) of what samples (frames * hop,) say, in the voice of `shares`.
 
@@ -219,12 +262,15 @@ class Converter:
             factor: of F0.
             gain: nats by which the source is made louder for the networks; the mel is as loud as the source was.
             amount: of retrieval, see `convert`.
+            shift: (frames, dim) that is added to the content.
         """
         of = self.description
         source = log_mel(samples, of.mel)
         heard = np.maximum(source + np.float32(gain), np.float32(of.mel.silence))
         energy = self._energy(samples, source) * math.exp(gain)
         content = self.content(heard, f0)
+        if shift is not None:
+            content = content + shift.astype(np.float32)
         trace.report("content", content)
         feeds = {
             "content": content[None],
@@ -282,6 +328,16 @@ class Converter:
         if shares.sum() <= 0:
             raise UserError("a mixture of singers needs a share above 0")
         return shares / shares.sum()
+
+
+def sounding(level: np.ndarray, heard: Heard) -> np.ndarray:
+    """Which frames, of so much root mean square (frames,), are sound of the voice and not a pause: (frames,) bool."""
+    return level > math.exp(heard.loudness - QUIET)
+
+
+def softened(where: np.ndarray) -> np.ndarray:
+    """(frames,) bool -> 0 to 1, which goes from one to the other over EDGE."""
+    return np.convolve(where, EDGE)[len(EDGE) // 2 :][: len(where)]
 
 
 def as_loud(mel: np.ndarray, source: np.ndarray, gain: float, silence: float, deviation: float = 0.0) -> np.ndarray:

@@ -246,6 +246,36 @@ def test_who_speaks_lower_than_she_sings_is_brought_to_what_is_nearer(made: Conv
     assert made.height(last, "svc", 500.0) == pytest.approx(math.sqrt(280 * 400))
 
 
+def test_content_is_brought_to_where_the_singers_lies(made: Converter, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyworld")
+    seen: list[np.ndarray] = []
+    run = Graph.run
+
+    def kept(self: Graph, outputs: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        if outputs == ["mel"]:
+            seen.append(feeds["content"][0, :, 0])
+        return run(self, outputs, feeds)
+
+    monkeypatch.setattr(Graph, "run", kept)
+    sound = Sound(np.concatenate([tone(3.0), np.zeros(RATE, np.float32)]), RATE)
+    singers = {
+        name: dataclasses.replace(of, content=(value,))
+        for (name, of), value in zip(SINGERS.items(), (2.0, 6.0), strict=True)
+    }
+    made.convert(sound, "low", f0="dio")
+    plain, voiced = seen[-1], slice(20, 260)
+    made.description = dataclasses.replace(made.description, singers=singers)
+    belief = 3.0 / (3.0 + converter.HALF)
+    for singer, wanted in (("low", 2.0), ("high", 6.0), ({"low": 1.0, "high": 3.0}, 5.0)):
+        made.convert(sound, singer, f0="dio")
+        moved = seen[-1] - plain
+        assert np.median(moved[voiced]) == pytest.approx(belief * (wanted - plain[voiced].mean()), rel=0.05)
+        assert not moved[-60:].any(), "pauses are left as they are"
+    made.convert(Sound(np.zeros(RATE, np.float32), RATE), "low", f0="dio")
+    with pytest.raises(ValueError, match="1 values"):
+        dataclasses.replace(made.description, singers={"low": dataclasses.replace(SINGERS["low"], content=(1.0, 2.0))})
+
+
 def test_retrieval_is_asked_for_and_checked(made: Converter, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyworld")
     sound = Sound(tone(0.5), RATE)

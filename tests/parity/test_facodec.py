@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
+import aoide
+from aoide.audio.sound import Sound
 from aoide.config import UserError
+from aoide.generate.likeness import Likeness, open_model
 from aoide.models.codec import facodec
 from tests.parity import packs
 
@@ -74,7 +81,7 @@ def test_forward_is_the_parts_one_after_the_other() -> None:
     assert torch.equal(without[0], output.audio[0]) and not torch.equal(without[1], output.audio[1])
 
 
-def test_the_halves_together() -> None:
+def test_the_halves_together(tmp_path: Path) -> None:
     """The two published files, laid together, are a codec; half of one says what it lacks."""
     encoder, decoder = packs.load("amphion_codec/facodec_encoder"), packs.load("amphion_codec/facodec_decoder")
     with pytest.raises(UserError, match="no encoder: it was made from the weights of the decoder alone"):
@@ -93,6 +100,14 @@ def test_the_halves_together() -> None:
     audio = torch.randn(2, 10 * model.hop)
     sound = model.convert(audio, model.voice(audio.flip(0)))
     assert sound.shape == audio.shape and model.encode(audio).shape == (2, 10, model.codebooks)
+    for file, half in zip(facodec.OFFICIAL_FILES, (state, decoder.state), strict=True):
+        torch.save(half, tmp_path / file)
+    (tmp_path / "config.json").write_text(json.dumps(sections))
+    reference, source = (Sound(0.1 * x.numpy(), model.config.sample_rate) for x in torch.randn(2, 16_000))
+    like = Likeness(open_model("codec/facodec", str(tmp_path), aoide.load), reference)
+    voice = model.voice(torch.from_numpy(reference.samples)[None])
+    expected = model.convert(torch.from_numpy(source.samples)[None], voice)[0, :16_000]
+    np.testing.assert_allclose(like.convert(source).samples, expected.clamp(-1, 1).detach(), atol=1e-5)
     with pytest.raises(UserError, match="configuration of FACodec: the rates of encoder and decoder disagree"):
         facodec.from_official(both, sections | {"decoder": decoder.config | {"up_ratios": [2, 2]}})
     with pytest.raises(UserError, match="encoder.last.bias is"):
