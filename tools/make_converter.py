@@ -1,34 +1,30 @@
-"""Makes a converter of two synthetic singers, from their teachers to the exported folder, step by step. Each goes on
-where it was stopped:
+"""Makes the encoder of a converter of two synthetic singers, from their teachers on, step by step. Each goes on where
+it was stopped; tools/make_conversion.py makes the rest, and the folder:
 
     aoide prepare taught --root taught -o data/taught; aoide prepare sinsy --root sinsy -o data/sinsy
     python tools/make_sounds.py ...; python tools/make_converter.py takes taught sinsy -o work
     python tools/make_converter.py listen taught sounds --whisper whisper-base -o work
     python tools/make_converter.py train work --minutes 34        on one core; less where there are more
-    python tools/make_converter.py sing -o work
-    python tools/make_conversion.py work
-    python tools/make_converter.py export work -o convert-24k
+    python tools/make_conversion.py sing -o work
+    python tools/make_conversion.py train work
+    python tools/make_conversion.py export work -o convert-24k
 
 Takes are what the singers say and sing, with its phonemes, frame by frame; the English one, who only speaks, is also
-transposed and made to sing notes that are drawn (WORLD, Morise et al. 2016), to teach the encoder. To know other voices
-too, the content encoder listens to recordings of people without knowing their words: what they say is told by Whisper's
-encoder, of which one linear layer has learned from the first teacher what the phonemes are. Content encoder and
-conversion learn together: the encoder hears a voice in disguise, tells its phonemes and, through its narrow layer, lets
-the conversion say what was said, at its F0, in the voice of who said it. That conversion is small, and its task done:
-the one that is exported learns afterwards, from the songs of the package's singers too. The voices of people are left
-out of it.
+transposed and made to sing notes that are drawn (WORLD, Morise et al. 2016). To know other voices too, the encoder
+listens to recordings of people without knowing their words: what they say is told by Whisper's encoder, of which one
+linear layer has learned from the first teacher what the phonemes are. A small conversion learns beside it: the encoder
+hears a voice in disguise, tells its phonemes and, through its narrow layer, lets the conversion say what was said, at
+its F0, in the voice of who said it. Then that conversion's task is done.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import os
-import re
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
-import aoide
 from aoide.audio import pitch
 from aoide.audio.mel_config import MelConfig
 from aoide.audio.sound import Sound
@@ -46,20 +40,14 @@ from aoide.audio.spectrum import log_mel
 from aoide.config import require
 from aoide.data.clips import Clip
 from aoide.data.corpora import sinsy, taught
-from aoide.data.corpora._melodies import melody as tune
 from aoide.external.whisper_encoder import HOP, RATE, WhisperEncoder
 from aoide.generate.convert import CEILING, FLOOR
-from aoide.generate.converter import Target
-from aoide.generate.pack_converter import About, export_converter
-from aoide.generate.retrieval import Bank, loud
 from aoide.models.content import phonemes
 from aoide.models.svc import harmonic
-from aoide.score.score import Note
 from aoide.text.phonemes import SYMBOLS
 
 MEL = MelConfig()
 STEP, N_FFT = 0.005, 1024  # seconds from frame to frame of WORLD, and its transform
-SENTENCES = Path(__file__).resolve().parents[1] / "recipes" / "tts" / "sentences-en.txt.gz"
 VOWELS = frozenset("AIOWYaəɛæɑɔiuʊʌɪɜᵊᵻeo")
 STRESS, PAUSES, UNTOLD = "ˈˌ", ' ;:,.!?—…"()“”', -1
 # Sounds of Japanese by the English ones that are nearest, so that one singer can say what the other sings.
@@ -68,7 +56,6 @@ NEAREST = {
     "ʦ": None, "ʥ": "ʤ", "ɲ": "n", "ç": "h", "β": "b", "ɸ": "p", "ɰ": "m", "T": "t", "ʝ": "d", "ʔ": None,
 }  # fmt: skip
 SINGERS = ("heart", "f001")
-ABOUT = {"heart": "the voice heart of hibari-tts, English", "f001": "NIT SONG070 F001, Sinsy's Japanese singer"}
 OTHERS = ("asterisk-en", "asterisk-es", "asterisk-fr", "asterisk-it", "asterisk-ru")  # folders of recordings of people
 HELD_OUT = 16  # one clip of so many is kept for validation
 SUNG = 0.7  # share of what is sung among what is said anew; the rest is transposed
@@ -78,12 +65,6 @@ LEARNED = {"steps": 400, "batch": 4096, "lr": 3e-3, "decay": 0.05}  # of the lin
 FRAMES, SHARES = 128, {"spoken": 3, "sung": 3, "f001": 3, "others": 5}  # of a batch: 19 s
 LR, BETAS, DECAY, EMA = 2e-3, (0.9, 0.98), 0.02, 0.998
 MEL_WEIGHT, OTHERS_WEIGHT = 4.0, 0.5
-SONGS = {"heart": ("en", "en-heart-song", 120), "f001": ("ja", "ja-f001-song", 60)}  # who sings, how many
-FIRST_SONG = 20_000  # the number of the first melody, none of which is among those of benchmarks/singing.py
-LOWEST, WIDE = (48, 50, 52, 55, 57, 60, 62), (12, 14, 17)  # MIDI numbers where a melody lies, and semitones
-CONVERSION = harmonic.Config(speakers=len(SINGERS) + len(OTHERS), dim=256, hidden=768, layers=8, loudness=0.17)
-PEAKS = 0.3  # of the exported conversion
-CLIPS, ROWS = 300, 3000  # of a singer, from which frames are kept, and how many
 
 
 @dataclass(frozen=True)
@@ -383,7 +364,7 @@ def load(work: Path) -> tuple[dict[str, list[Said]], list[Said]]:
         whose = names[0] if names[0] in SINGERS else "others"
         kind = path.stem.rpartition("-")[2]
         if whose == "heart":
-            whose = {"sung": "sung", "song": "heart's songs"}.get(kind, "spoken")
+            whose = {"sung": "sung", "song": "heart's songs", "said": "heart's speech"}.get(kind, "spoken")
         elif whose == "f001" and kind == "song":
             whose = "f001's songs"
         (held if zlib.crc32(path.stem.encode()) % HELD_OUT == 0 else groups.setdefault(whose, [])).append(own)
@@ -493,100 +474,6 @@ def judged(mean: dict[str, Tensor], held: list[Said]) -> str:
     return shown({name: float(np.mean(values)) for name, values in found.items()})
 
 
-# ---------------------------------------------------------------------------------------------------------------- sing
-
-
-def sing(options: argparse.Namespace) -> None:
-    """Writes work/SINGER-NUMBER-song.npz: T (frames, mels), f0 (frames,), and labels that say nothing."""
-    options.output.mkdir(parents=True, exist_ok=True)
-    words = lyrics()
-    for name, (language, voice, count) in SONGS.items():
-        singer, random = aoide.load(voice), np.random.default_rng(5)
-        for number in tqdm(range(count), desc=f"songs of {name}", disable=None):
-            low, wide = random.choice(LOWEST), random.choice(WIDE)
-            score = tune(FIRST_SONG + number, language, low=int(low), high=int(low + wide))
-            if language == "en":
-                score = replace(score, notes=tuple(worded(score.notes, words)))
-            samples = singer.sing(score, seed=number).mono().resample(MEL.sample_rate).samples
-            mel = log_mel(samples, MEL)
-            f0 = pitch.track(samples, MEL.sample_rate, MEL.hop, "swift", FLOOR, CEILING)[: len(mel)]
-            labels = np.full(len(mel), UNTOLD, np.int16)
-            put(
-                options.output / f"{name}-{number:04}-song.npz",
-                {"T": mel.astype(np.float16), "f0": f0, "labels": labels},
-            )
-
-
-def lyrics() -> Iterator[str]:
-    """Words of the sentences from which the voices learned."""
-    with gzip.open(SENTENCES, "rt", encoding="utf-8") as file:
-        lines = [line.lower() for line in file if not any(letter.isdigit() for letter in line)]
-    for index in np.random.default_rng(3).permutation(len(lines)):
-        yield from re.findall(r"[a-z']+", lines[index])
-
-
-def worded(notes: Iterable[Note], words: Iterator[str]) -> Iterator[Note]:
-    """The notes with other words: one for as many notes as it has groups of vowels."""
-    left = 0
-    for note in notes:
-        lyric = "+" if left else next(words)
-        left = left - 1 if left else max(1, len(re.findall(r"[aeiouy]+", lyric.removesuffix("e")))) - 1
-        yield replace(note, lyric=lyric, hyphen=False, slur=False)
-
-
-# --------------------------------------------------------------------------------------------------------------- export
-
-
-def export(options: argparse.Namespace) -> None:
-    """Writes the folder; its card's figures are those of benchmarks/singing.py, written in by hand."""
-    model = Both().eval()
-    model.load_state_dict(torch.load(options.work / "both.pt", weights_only=True)["mean"])
-    voice = harmonic.Model(replace(CONVERSION, speakers=len(SINGERS), peaks=PEAKS)).eval()
-    state = torch.load(options.work / "conversion.pt", weights_only=True)["mean"]
-    voice.load_state_dict(state | {"speakers.weight": state["speakers.weight"][: len(SINGERS)]})  # nobody else
-    about = About(
-        name=options.output.name,
-        licence="CC-BY-SA-3.0",
-        summary="Singing and speech in the voice heart (English) or f001 (Nitech's singer, Japanese); without torch.",
-        singers={name: measured(options.work, name) for name in SINGERS},
-        energy="bands",
-    )
-    banks = {name: bank(options.work, name) for name in SINGERS}
-    export_converter(model.content, voice, options.output, about, banks=banks)
-
-
-def bank(work: Path, singer: str) -> Bank:
-    """Frames of what a singer said, as it was."""
-    mel, f0 = [], []
-    for path in spread(work, singer)[:CLIPS]:
-        with np.load(path) as file:
-            frames = loud(file["T"])
-            mel.append(file["T"][frames])
-            f0.append(file["f0"][: len(frames)][frames])
-    return Bank.of(np.concatenate(mel), np.concatenate(f0), MEL, ROWS)
-
-
-def spread(work: Path, singer: str) -> list[Path]:
-    """What a singer said as it was, in an order by chance."""
-    found = [path for path in work.glob(f"{singer}-*.npz") if not path.stem.endswith(("-sung", "-song"))]
-    return sorted(found, key=lambda path: zlib.crc32(path.name.encode()))
-
-
-def measured(work: Path, singer: str) -> Target:
-    """Where a singer's own F0 lies, and how loud the voice is there."""
-    f0, level = [], []
-    for path in sorted(spread(work, singer))[:200]:
-        with np.load(path) as file:
-            frames = min(len(file["f0"]), len(file["level"]))
-            voiced = (file["f0"][:frames] > 0) & (file["level"][:frames] > 1e-4)
-            f0.append(file["f0"][:frames][voiced])
-            level.append(file["level"][:frames][voiced])
-    median = [float(np.median(np.concatenate(values))) for values in (f0, level)]
-    sung = [np.load(path)["f0"] for path in sorted(work.glob(f"{singer}-*-sung.npz"))[:200]]
-    height = round(float(np.median(np.concatenate([each[each > 0] for each in sung]))), 1) if sung else None
-    return Target(f0=round(median[0], 1), level=round(float(np.log(median[1])), 3), sung=height, about=ABOUT[singer])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     steps = parser.add_subparsers(required=True)
@@ -608,13 +495,6 @@ def main() -> None:
     third.add_argument("work", type=Path)
     third.add_argument("--minutes", type=float, default=34, help="of processor time")
     third.set_defaults(run=train)
-    songs = steps.add_parser("sing", help="what the package's singers sing")
-    songs.add_argument("-o", "--output", type=Path, required=True)
-    songs.set_defaults(run=sing)
-    fourth = steps.add_parser("export")
-    fourth.add_argument("work", type=Path)
-    fourth.add_argument("-o", "--output", type=Path, required=True)
-    fourth.set_defaults(run=export)
     options = parser.parse_args()
     options.run(options)
 
