@@ -1,24 +1,18 @@
 """Makes the conversion of a converter, behind the encoder that tools/make_converter.py trained, and the folder:
 
     python tools/make_conversion.py sing -o work
-    python tools/make_conversion.py train work --minutes 82 --sharpen 26
+    python tools/make_conversion.py train work --minutes 67
     python tools/make_conversion.py export work -o convert-24k
 
-First the voices of the package say sentences and sing melodies that nobody wrote. They were taught by the teachers of
-the takes, and it is their voices that shall be heard; the notes that WORLD made of speech sound less like them.
+First the singers of the package sing melodies that nobody wrote. They were taught by the teachers of the takes, and it
+is their voices that shall be heard; the notes that WORLD made of speech sound less like them.
 
 Then the conversion learns the mel by regression, from an encoder that stays as it is: half of what is heard is
-undisguised, so that little is lost, and half disguised, so that it knows other voices.
+undisguised, so that little is lost, and half disguised, so that it knows other voices. Regression says the mean of all
+that may be meant, and a mean is blurred; PEAKS makes formants higher again in use. (A critic, of the mel or of its own
+features, did the same for DistillMOS, and cost similarity and words.)
 
-Then it is sharpened. Regression says the mean of all that may be meant, and a mean is blurred: formants are wide, edges
-soft. A critic learns to tell the mel of a singer from the converted one, seeing beside it where the harmonics must
-stand, and the conversion learns to please it (least squares, Mao et al. 2016, arXiv:1611.04076; distance of the
-critic's features, Larsen et al. 2015, arXiv:1512.09300), while it stays near the recorded mel. In use the mean of the
-content is brought to the singer's (`Converter`), which in a short recording is off by what it happens to say; so it is
-here, for pieces as short as a second.
-
-Reads work/both.pt; writes work/regressed.pt and work/conversion.pt every three minutes and at the end, and goes on
-where it was stopped.
+Reads work/both.pt; writes work/conversion.pt every three minutes and at the end, and goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -37,7 +31,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -64,7 +57,7 @@ from aoide.audio.sound import Sound  # noqa: E402
 from aoide.audio.spectrum import log_mel  # noqa: E402
 from aoide.data.corpora._melodies import melody  # noqa: E402
 from aoide.generate.convert import CEILING, FLOOR  # noqa: E402
-from aoide.generate.converter import EDGE, QUIET, Target  # noqa: E402
+from aoide.generate.converter import QUIET, Target  # noqa: E402
 from aoide.generate.pack_converter import About, export_converter  # noqa: E402
 from aoide.generate.retrieval import Bank, loud  # noqa: E402
 from aoide.models.svc import harmonic  # noqa: E402
@@ -74,20 +67,15 @@ SENTENCES = Path(__file__).resolve().parents[1] / "recipes" / "tts" / "sentences
 SONGS = {"heart": ("en", "en-heart-song", 120), "f001": ("ja", "ja-f001-song", 60)}  # who sings, how many
 FIRST_SONG = 20_000  # the number of the first melody, none of which is among those of benchmarks/singing.py
 LOWEST, WIDE = (48, 50, 52, 55, 57, 60, 62), (12, 14, 17)  # MIDI numbers where a melody lies, and semitones
-SPEECH, SPEAKS = 542, (1.5, 12.0)  # sentences that en-heart says, and seconds of one
 CONFIG = harmonic.Config(speakers=len(SINGERS) + len(OTHERS), dim=256, hidden=768, layers=8, loudness=0.17)
-SHARES = {"spoken": 3, "heart's speech": 3, "heart's songs": 2, "f001": 3, "others": 2}  # of a batch
-CENTRED, CLIPS_OF_MEAN = 0.6, 60  # share of items whose mean is moved, and clips of a group that tell a singer's
+SHARES = {"spoken": 5, "heart's songs": 2, "f001": 3, "others": 2}  # of a batch
 UNDISGUISED, VAGUE = 0.5, (0.05, 0.15)  # share of items, and deviation of the noise on their content and on the others'
 LOUDER = 0.1  # deviation of what training adds to the loudness of an item, in nats
-REGRESSION = {"lr": 1.5e-3, "betas": (0.9, 0.98), "decay": 0.02, "ema": 0.998, "warmup": 200, "level": 0.3}
-SHARPENING = {"lr": 3e-4, "betas": (0.8, 0.99), "ema": 0.996, "warmup": 50}
-ALONE = 60  # steps that the critic learns before the conversion does
-WEIGHTS = {"mel": 1.0, "adversarial": 0.5, "features": 5.0}
-CHANNELS = (24, 48, 64, 64)
+LR, BETAS, DECAY, EMA = 1.5e-3, (0.9, 0.98), 0.02, 0.998
+WARMUP, LEVEL = 200, 0.3  # steps, and share of the time before the rate falls
 SAVED = 180  # seconds from checkpoint to checkpoint
 ABOUT = {"heart": "the voice of en-heart, English", "f001": "the voice of ja-f001-song, Japanese"}
-PEAKS = 0.3  # of the exported conversion
+PEAKS = 0.4  # of the exported conversion
 CLIPS, ROWS = 300, 3000  # of a singer, from which frames are kept, and how many
 TAKES = 200  # of a singer, from which F0, level and content are measured
 
@@ -96,7 +84,7 @@ TAKES = 200  # of a singer, from which F0, level and content are measured
 
 
 def sing(options: argparse.Namespace) -> None:
-    """Writes work/SINGER-NUMBER-song.npz and -said.npz: T (frames, mels), f0 (frames,), and labels that say nothing."""
+    """Writes work/SINGER-NUMBER-song.npz: T (frames, mels), f0 (frames,), and labels that say nothing."""
     options.output.mkdir(parents=True, exist_ok=True)
     words = (word for line in lines(3) if not re.search(r"\d", line) for word in re.findall(r"[a-z']+", line.lower()))
     for name, (language, voice, count) in SONGS.items():
@@ -107,14 +95,6 @@ def sing(options: argparse.Namespace) -> None:
             if language == "en":
                 score = replace(score, notes=tuple(worded(score.notes, words)))
             keep(options.output / f"{name}-{number:04}-song.npz", singer.sing(score, seed=number))
-    voice, said = aoide.load("en-heart"), 0
-    for line in tqdm(lines(7), desc="sentences", total=SPEECH, disable=None):
-        sound = voice.say(line)
-        if SPEAKS[0] < sound.seconds < SPEAKS[1]:
-            keep(options.output / f"heart-{said:04}-said.npz", sound)
-            said += 1
-        if said == SPEECH:
-            break
 
 
 def lines(seed: int) -> Iterator[str]:
@@ -144,33 +124,8 @@ def keep(path: Path, sound: Sound) -> None:
 # ---------------------------------------------------------------------------------------------------------------- train
 
 
-class Critic(nn.Module):
-    """mel and the harmonics' places (batch, 2, frames, mels) -> maps of features, the last of them the verdict."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        first, second, third, fourth = CHANNELS
-        self.layers = nn.ModuleList(
-            [
-                nn.Conv2d(2, first, 5, stride=2, padding=2),
-                nn.Conv2d(first, second, 5, stride=2, padding=2),
-                nn.Conv2d(second, third, 3, stride=2, padding=1),
-                nn.Conv2d(third, fourth, 3, padding=1),
-                nn.Conv2d(fourth, 1, 3, padding=1),
-            ]
-        )
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        maps = []
-        for layer in self.layers:
-            x = layer(x)
-            maps.append(x)
-            x = functional.leaky_relu(x, 0.2)
-        return maps
-
-
 class Trainer:
-    """What both steps share: the encoder, the data, and the conversion that learns."""
+    """The encoder, the data, and the conversion that learns."""
 
     def __init__(self, work: Path) -> None:
         self.work = work
@@ -179,7 +134,6 @@ class Trainer:
         self.encoder, self.voice = trained.content, harmonic.Model(CONFIG).train()
         groups, self.held = load(work)
         groups["f001"] += groups.pop("f001's songs")
-        self.groups, self.centres = groups, dict[int, Tensor]()
         self.batches = batches({name: groups[name] for name in SHARES}, np.random.default_rng(0), SHARES)
 
     def heard(self, batch: dict[str, Tensor]) -> Tensor:
@@ -193,31 +147,6 @@ class Trainer:
                     said = self.encoder.listen(*(batch[name][items] for name in ("mel", "f0", "mask")))
                 content[items] = said + vague * torch.randn_like(said)
         return content
-
-    def centred(self, content: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """Some items' content with its mean where that of the singer lies, as it is in use."""
-        moved, edge = content.clone(), torch.from_numpy(EDGE).float()[None, None]
-        for item in torch.nonzero(torch.rand(len(content)) < CENTRED)[:, 0]:
-            sound = sounding(batch["mel"][item], batch["f0"][item]) & batch["mask"][item]
-            if sound.sum() >= 10:
-                near = functional.conv1d(sound.float()[None, None], edge, padding=edge.shape[-1] // 2)[0, 0]
-                moved[item] += near[:, None] * (self.centre(int(batch["speaker"][item])) - content[item][sound].mean(0))
-        return moved
-
-    def centre(self, singer: int) -> Tensor:
-        """The mean content of what a singer says, (values,)."""
-        if singer not in self.centres:
-            names = ("spoken", "heart's speech") if SINGERS[singer] == "heart" else ("f001",)
-            self.encoder.eval()
-            heard, random = [], np.random.default_rng(1)
-            for name in names:
-                for index in random.choice(len(self.groups[name]), CLIPS_OF_MEAN, replace=False):
-                    item = collate([self.groups[name][index]])
-                    with torch.no_grad():
-                        content = self.encoder.listen(item["mel"], item["f0"])[0]
-                    heard.append(content[sounding(item["mel"][0], item["f0"][0])])
-            self.centres[singer] = torch.cat(heard).mean(0)
-        return self.centres[singer]
 
     def made(self, voice: harmonic.Model, content: Tensor, batch: dict[str, Tensor]) -> Tensor:
         energy = batch["mel"].exp().square().sum(-1).sqrt()
@@ -242,117 +171,45 @@ class Trainer:
         return shown({name: float(np.mean(values)) for name, values in found.items()})
 
 
-def sounding(mel: Tensor, f0: Tensor) -> Tensor:
-    """Frames that are sound and no pause, (frames,) bool: as loud as voiced ones are, less QUIET."""
-    level, voiced = mel.exp().square().sum(-1).sqrt().clamp(min=1e-9).log(), f0 > 0
-    usual = level[voiced].median() if voiced.sum() > 5 else level.quantile(0.7)
-    return level > usual - QUIET
-
-
 def apart(made: Tensor, batch: dict[str, Tensor]) -> Tensor:
     return (made - batch["mel"]).abs().mean(-1)[batch["mask"]].mean()
-
-
-def steps(
-    of: Trainer, path: Path, parts: nn.ModuleDict, optimisers: list[torch.optim.Optimizer], minutes: float
-) -> Iterator[tuple[int, float, dict[str, Tensor], dict[str, Tensor]]]:
-    """Batches for so many minutes of processor time: (step, share of the time, batch, the conversion's mean weights).
-
-    Goes on from `path`, and writes it from time to time, once the step is done.
-    """
-    mean = {name: value.clone() for name, value in of.voice.state_dict().items()}
-    spent, step = 0.0, 0
-    if path.exists():
-        state = torch.load(path, weights_only=True)
-        parts.load_state_dict(state["model"])
-        for optimiser, known in zip(optimisers, state["optimiser"], strict=True):
-            optimiser.load_state_dict(known)
-        mean, spent, step = state["mean"], state["spent"], state["step"]
-    began, saved, whole = time.process_time() - spent, spent, minutes * 60
-    while spent < whole:
-        yield step, spent / whole, next(of.batches), mean
-        step, spent = step + 1, time.process_time() - began
-        if spent - saved > SAVED or spent >= whole:
-            saved = spent
-            save(path, parts, optimisers, mean, spent, step)
-            print(f"step {step}, {spent:.0f} s, held out:", of.judged(mean), flush=True)
-
-
-def paced(optimiser: torch.optim.Optimizer, lr: float) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = lr
-
-
-def fall(share: float, level: float) -> float:
-    """1 for a share of the time, then down to 0 as a cosine."""
-    return 1.0 if share < level else 0.5 + 0.5 * float(np.cos(np.pi * (share - level) / (1 - level)))
-
-
-def regress(of: Trainer, minutes: float) -> None:
-    how = REGRESSION
-    optimiser = torch.optim.AdamW(of.voice.parameters(), how["lr"], how["betas"], weight_decay=how["decay"])
-    path, parts = of.work / "regressed.pt", nn.ModuleDict({"model": of.voice})
-    for step, share, batch, mean in steps(of, path, parts, [optimiser], minutes):
-        paced(optimiser, how["lr"] * min(1.0, (step + 1) / how["warmup"]) * fall(share, how["level"]) + 1e-5)
-        apart(of.made(of.voice, of.heard(batch), batch), batch).backward()
-        nn.utils.clip_grad_norm_(of.voice.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
-        follow(mean, of.voice, min(how["ema"], (step + 1) / (step + 15)))
-
-
-def sharpen(of: Trainer, minutes: float) -> None:
-    of.voice.load_state_dict(torch.load(of.work / "regressed.pt", weights_only=True)["mean"])
-    how, critic = SHARPENING, Critic().train()
-    optimisers = [torch.optim.AdamW(part.parameters(), how["lr"], how["betas"]) for part in (critic, of.voice)]
-    path, parts = of.work / "conversion.pt", nn.ModuleDict({"model": of.voice, "critic": critic})
-    for step, share, both, mean in steps(of, path, parts, optimisers, minutes):
-        for optimiser in optimisers:
-            paced(optimiser, how["lr"] * min(1.0, (step + 1) / how["warmup"]) * fall(share, 0.0))
-        batch = {name: value[: len(both["labels"])] for name, value in both.items()}  # the singers' items
-        made = of.made(of.voice, of.centred(of.heard(batch), batch), batch)
-        real, false = seen(of.voice, batch["mel"], batch["f0"]), seen(of.voice, made, batch["f0"])
-        critics = verdict(critic, real, false)
-        critics.backward()
-        optimisers[0].step()
-        found = {"mel": apart(made, batch)} | pleasing(critic, real, false)
-        if step >= ALONE:
-            torch.stack([WEIGHTS[name] * loss for name, loss in found.items()]).sum().backward()
-            nn.utils.clip_grad_norm_(of.voice.parameters(), 5.0)
-            optimisers[1].step()
-            follow(mean, of.voice, how["ema"])
-        parts.zero_grad()
-        if step % 100 == 0:
-            print(f"step {step}: critic {float(critics.detach()):.3f},", shown(found), flush=True)
-
-
-def seen(voice: harmonic.Model, mel: Tensor, f0: Tensor) -> Tensor:
-    """What the critic sees, (batch, 2, frames, mels)."""
-    places = voice.harmonics(f0).masked_fill((f0 <= 0)[..., None], 0.0)
-    return torch.stack([(mel + 5) / 3, places / 3], dim=1)
-
-
-def verdict(critic: Critic, real: Tensor, false: Tensor) -> Tensor:
-    """The critic's loss."""
-    right, wrong = critic(torch.cat([real, false.detach()]))[-1].chunk(2)
-    return (right - 1).square().mean() + wrong.square().mean()
-
-
-def pleasing(critic: Critic, real: Tensor, false: Tensor) -> dict[str, Tensor]:
-    """The conversion's losses before the critic."""
-    maps = critic(false)
-    with torch.no_grad():
-        wanted = critic(real)
-    distances = [(a - b).abs().mean() / b.abs().mean() for a, b in zip(maps[:-1], wanted[:-1], strict=True)]
-    return {"adversarial": (maps[-1] - 1).square().mean(), "features": torch.stack(distances).mean()}
 
 
 def train(options: argparse.Namespace) -> None:
     """Trains for so many minutes of processor time."""
     torch.manual_seed(0)
-    trainer = Trainer(options.work)
-    regress(trainer, options.minutes)
-    sharpen(trainer, options.sharpen)
+    of, path, spent, step = Trainer(options.work), options.work / "conversion.pt", 0.0, 0
+    optimiser = torch.optim.AdamW(of.voice.parameters(), LR, BETAS, weight_decay=DECAY)
+    mean = {name: value.clone() for name, value in of.voice.state_dict().items()}
+    if path.exists():
+        state = torch.load(path, weights_only=True)
+        of.voice.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        mean, spent, step = state["mean"], state["spent"], state["step"]
+    began, saved, whole = time.process_time() - spent, spent, options.minutes * 60
+    while spent < whole:
+        batch = next(of.batches)
+        for group in optimiser.param_groups:
+            group["lr"] = rate(spent / whole, step)
+        loss = apart(of.made(of.voice, of.heard(batch), batch), batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(of.voice.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        step, spent = step + 1, time.process_time() - began
+        follow(mean, of.voice, min(EMA, (step + 1) / (step + 15)))
+        if step % 100 == 0:
+            print(f"step {step}, {spent:.0f} s: {float(loss.detach()):.3f}", flush=True)
+        if spent - saved > SAVED or spent >= whole:
+            saved = spent
+            save(path, of.voice, optimiser, mean, spent, step)
+            print("held out:", of.judged(mean), flush=True)
+
+
+def rate(share: float, step: int) -> float:
+    """The learning rate: up, level for a third, then down as a cosine."""
+    fall = 1.0 if share < LEVEL else 0.5 + 0.5 * math.cos(math.pi * (share - LEVEL) / (1 - LEVEL))
+    return LR * min(1.0, (step + 1) / WARMUP) * fall + 1e-5
 
 
 # --------------------------------------------------------------------------------------------------------------- export
@@ -389,7 +246,7 @@ def bank(work: Path, singer: str) -> Bank:
 
 def spread(work: Path, singer: str) -> list[Path]:
     """The teacher's takes of what a singer said as it was, in an order by chance."""
-    found = [path for path in work.glob(f"{singer}-*.npz") if not path.stem.endswith(("-sung", "-song", "-said"))]
+    found = [path for path in work.glob(f"{singer}-*.npz") if not path.stem.endswith(("-sung", "-song"))]
     return sorted(found, key=lambda path: zlib.crc32(path.name.encode()))
 
 
@@ -427,8 +284,7 @@ def main() -> None:
     first.set_defaults(run=sing)
     second = steps.add_parser("train")
     second.add_argument("work", type=Path)
-    second.add_argument("--minutes", type=float, default=82, help="of regression, in processor time")
-    second.add_argument("--sharpen", type=float, default=26, help="minutes before the critic")
+    second.add_argument("--minutes", type=float, default=67, help="of processor time")
     second.set_defaults(run=train)
     third = steps.add_parser("export")
     third.add_argument("work", type=Path)

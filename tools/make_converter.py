@@ -364,7 +364,7 @@ def load(work: Path) -> tuple[dict[str, list[Said]], list[Said]]:
         whose = names[0] if names[0] in SINGERS else "others"
         kind = path.stem.rpartition("-")[2]
         if whose == "heart":
-            whose = {"sung": "sung", "song": "heart's songs", "said": "heart's speech"}.get(kind, "spoken")
+            whose = {"sung": "sung", "song": "heart's songs"}.get(kind, "spoken")
         elif whose == "f001" and kind == "song":
             whose = "f001's songs"
         (held if zlib.crc32(path.stem.encode()) % HELD_OUT == 0 else groups.setdefault(whose, [])).append(own)
