@@ -287,7 +287,8 @@ def _speak(request: Request, opened: Opened) -> Trace:
             f"{name} does not speak by itself: record it in Python, `with aoide.trace(model) as trace: ...`"
         )
     about = {**_about(request, name, "say", request.settings), "symbols": symbols}
-    with Recorder(model, **about) as recorder:
+    # a model that draws without the generator draws from torch's own, whose state is whole again afterwards
+    with torch.random.fork_rng(devices=[]), Recorder(model, **about) as recorder:
         if request.like is not None:
             _listen(request, opened, fields)
         torch.manual_seed(settings.get("seed", 0))
