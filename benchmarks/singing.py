@@ -3,7 +3,8 @@
     pip install --no-deps distillmos==0.9.1 hibari-tts swift-f0       a judge, the English teacher, a tracker of F0
     pip install 'setuptools<80' cython numpy && pip install --no-build-isolation --no-deps pysinsy   the Japanese one
     python benchmarks/singing.py                 all of it
-    python benchmarks/singing.py --part score    one part: score, convert (see benchmarks/singing_convert.py), or
+    python benchmarks/singing.py --part score    one part: score, convert (see benchmarks/singing_convert.py),
+                                                 denoiser (of DiffWaveNetSVC, benchmarks/workers/svc_denoiser.py), or
                                                  consistency (benchmarks/workers/svc_consistency.py; 2 minutes)
     python benchmarks/singing.py --quick         every fifth score, no results file
 
@@ -59,8 +60,8 @@ REFERENCES = 5100  # the number of the first melody that says how a singer sound
 HELD, SETTLED, LEAVING = 0.3, 0.1, 0.08  # seconds
 STEP = 0.005  # seconds between values of F0
 ASKED = {"cents": 20, "onset_ms": 40, "behind_teacher": 0.3, "seconds_per_second": 0.3}
-ASKED |= {"mcd_increase": 0.5, "speed_up": 20}
-PARTS = ("score", "convert", "consistency")
+ASKED |= {"mcd_increase": 0.5, "speed_up": 20, "denoiser": 1.0}
+PARTS = ("score", "convert", "denoiser", "consistency")
 
 
 def scores(language: str) -> list[Score]:
@@ -201,6 +202,16 @@ def conversion(options: argparse.Namespace, step: int) -> dict[str, Any]:
         return singing_convert.part(options, Path(work), sung, more, SINGERS)
 
 
+def denoiser(quick: bool) -> dict[str, Any]:
+    """The part `denoiser`: ours and the published formulation with the same weights, in turn."""
+    sys.path.insert(0, str(WORKERS))
+    from svc_denoiser import compare
+
+    result = compare(**({"frames": 24, "steps": 2, "repeats": 1} if quick else {}))
+    print(f"denoiser of DiffWaveNetSVC, ours relative to the plain one (<= 1.0): {result['ratio']}")
+    return result
+
+
 def consistency(sounds: Path | None, quick: bool) -> dict[str, Any]:
     """The part `consistency`: one step against fifty, both learned in a minute or two at toy size."""
     if sounds is None:
@@ -239,13 +250,17 @@ def main() -> int:
     if options.part in (None, "convert") and not options.language:
         results["convert"] = conversion(options, step)
         good &= singing_convert.good(results["convert"])
+    if options.part in (None, "denoiser") and not options.language:
+        results["denoiser"] = denoiser(options.quick)
+        good &= results["denoiser"]["ratio"] <= ASKED["denoiser"]
     if options.part == "consistency" or options.part is None and options.sounds and not options.language:
         results["consistency"] = found = consistency(options.sounds, options.quick)
         good &= found["mcd_increase"] <= ASKED["mcd_increase"] and found["speed_up"] >= ASKED["speed_up"]
     if not options.quick and not options.language:
         today = datetime.date.today().isoformat()
         about = {"date": today, "commit": commit(), "machine": machine(), "asked": ASKED, **results}
-        words = "-".join(["singing", *([options.part] if options.part else [])])
+        of = [options.part] if options.part else []
+        words = "-".join(["singing", *of, *(["retrieval"] if options.retrieval is not None else [])])
         path = HERE / "results" / f"{words}_{machine()['words']}_{today}.json"
         path.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
         print(path)
