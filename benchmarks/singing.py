@@ -260,7 +260,8 @@ def main() -> int:
         today = datetime.date.today().isoformat()
         about = {"date": today, "commit": commit(), "machine": machine(), "asked": ASKED, **results}
         of = [options.part] if options.part else []
-        words = "-".join(["singing", *of, *(["retrieval"] if options.retrieval is not None else [])])
+        of += [name for name in ("retrieval", "others") if getattr(options, name) not in (None, False)]
+        words = "-".join(["singing", *of])
         path = HERE / "results" / f"{words}_{machine()['words']}_{today}.json"
         path.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
         print(path)

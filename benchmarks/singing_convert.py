@@ -9,6 +9,7 @@ Five telephone prompts each in English, French and Russian, and five sung clips 
     --lyrics         songs whole, and their words too, half of which Whisper mishears in the source; it takes long
     --retrieval X    what `aoide convert` is told
     --people         recordings of people alone, without the two groups beside them
+    --others         40 other recordings of people, by which settings may be chosen, in place of these 20
     --picture FILE   a PNG of three mels: an English song, a song of the Japanese singer, the first in her voice
 
 What is not there is left out, and said. Two groups stand beside them and do not count among all: songs of each singer
@@ -50,7 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("sounds", "texts", "hedgewars"):
         parser.add_argument(f"--{name}", type=Path, metavar="DIR", help="of the part convert")
     parser.add_argument("--whisper", type=Path, metavar="DIR", default=WHISPER, help="of the part convert")
-    for name in ("lyrics", "people"):
+    for name in ("lyrics", "people", "others"):
         parser.add_argument(f"--{name}", action="store_true", help="of the part convert")
     parser.add_argument("--retrieval", type=float, metavar="X", help="of the part convert (default: the converter's)")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="of the part convert")
@@ -113,11 +114,14 @@ def recordings(options: Any, work: Path, sung: dict[str, list[Score]], singers: 
     for language in LANGUAGES if options.sounds is not None else ():
         paths = sorted((options.sounds / "test" / f"asterisk-{language}").glob("*.flac"))
         paths = [path for path in paths if path.stem in known or language != "en"]
-        for turn, path in enumerate(paths[:EACH]):
+        for turn, path in enumerate(paths[EACH : 3 * EACH] if options.others else paths[:EACH]):
             row = {"group": f"prompts-{language}", "path": str(path), "singer": turns[turn % 2], "task": "vc"}
             found.append(row | ({"text": known[path.stem]} if language == "en" else {}))
     if options.hedgewars is not None:
-        for turn, path in enumerate(some(options.hedgewars, EACH)):
+        clips = some(options.hedgewars, EACH)
+        if options.others:
+            clips = [path for path in some(options.hedgewars, 4 * EACH) if path not in clips][: 2 * EACH]
+        for turn, path in enumerate(clips):
             singer = turns[turn % 2]
             target = "heart-sung" if singer == "heart" else singer
             found.append({"group": "sung clips", "path": str(path), "singer": singer, "target": target})

@@ -9,8 +9,8 @@ is their voices that shall be heard; the notes that WORLD made of speech sound l
 
 Then the conversion learns the mel by regression, from an encoder that stays as it is: half of what is heard is
 undisguised, so that little is lost, and half disguised, so that it knows other voices. Regression says the mean of all
-that may be meant, and a mean is blurred; PEAKS makes formants higher again in use. (A critic, of the mel or of its own
-features, did the same for DistillMOS, and cost similarity and words.)
+that may be meant, and a mean is blurred; PEAKS makes formants higher again in use. (A critic did the same for
+DistillMOS, and cost similarity and words.)
 
 Reads work/both.pt; writes work/conversion.pt every three minutes and at the end, and goes on where it was stopped.
 """
@@ -128,13 +128,14 @@ class Trainer:
     """The encoder, the data, and the conversion that learns."""
 
     def __init__(self, work: Path) -> None:
-        self.work = work
         trained = Both()
         trained.load_state_dict(torch.load(work / "both.pt", weights_only=True)["mean"])
         self.encoder, self.voice = trained.content, harmonic.Model(CONFIG).train()
         groups, self.held = load(work)
+        if lacking := {*SHARES, "f001's songs"} - set(groups):
+            raise SystemExit(f"{work}: no {', '.join(sorted(lacking))}; make_converter.py and `sing` write them")
         groups["f001"] += groups.pop("f001's songs")
-        self.batches = batches({name: groups[name] for name in SHARES}, np.random.default_rng(0), SHARES)
+        self.groups = {name: groups[name] for name in SHARES}
 
     def heard(self, batch: dict[str, Tensor]) -> Tensor:
         """The content of a batch, some of it undisguised, (batch, frames, values)."""
@@ -187,8 +188,9 @@ def train(options: argparse.Namespace) -> None:
         optimiser.load_state_dict(state["optimiser"])
         mean, spent, step = state["mean"], state["spent"], state["step"]
     began, saved, whole = time.process_time() - spent, spent, options.minutes * 60
+    drawn = batches(of.groups, np.random.default_rng(step), SHARES)
     while spent < whole:
-        batch = next(of.batches)
+        batch = next(drawn)
         for group in optimiser.param_groups:
             group["lr"] = rate(spent / whole, step)
         loss = apart(of.made(of.voice, of.heard(batch), batch), batch)
@@ -257,13 +259,13 @@ def measured(work: Path, singer: str, encoder: nn.Module) -> Target:
     for path in spread(work, singer)[:TAKES]:
         with np.load(path) as file:
             frames = min(len(file["f0"]), len(file["level"]))
-            mel, hz, loud = (file[name][:frames].astype(np.float32) for name in ("T", "f0", "level"))
-        voiced = (hz > 0) & (loud > 1e-4)
+            mel, hz, rms = (file[name][:frames].astype(np.float32) for name in ("T", "f0", "level"))
+        voiced = (hz > 0) & (rms > 1e-4)
         if voiced.any():
             f0.append(hz[voiced])
-            level.append(loud[voiced])
+            level.append(rms[voiced])
             heard = encoder.listen(torch.from_numpy(mel)[None], torch.from_numpy(hz)[None])[0].numpy()
-            content.append(heard[loud > np.median(loud[voiced]) * math.exp(-QUIET)])
+            content.append(heard[rms > np.median(rms[voiced]) * math.exp(-QUIET)])
     median = [float(np.median(np.concatenate(values))) for values in (f0, level)]
     sung = [np.load(path)["f0"] for path in sorted(work.glob(f"{singer}-*-sung.npz"))[:TAKES]]
     height = round(float(np.median(np.concatenate([each[each > 0] for each in sung]))), 1) if sung else None
@@ -279,7 +281,7 @@ def measured(work: Path, singer: str, encoder: nn.Module) -> Target:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     steps = parser.add_subparsers(required=True)
-    first = steps.add_parser("sing", help="what the voices of the package sing and say")
+    first = steps.add_parser("sing", help="what the singers of the package sing")
     first.add_argument("-o", "--output", type=Path, required=True)
     first.set_defaults(run=sing)
     second = steps.add_parser("train")

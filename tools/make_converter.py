@@ -456,8 +456,7 @@ def follow(mean: dict[str, Tensor], model: Both, decay: float) -> None:
 
 
 def save(path: Path, model: nn.Module, optimiser: Any, mean: dict[str, Tensor], spent: float, step: int) -> None:
-    kept = [each.state_dict() for each in optimiser] if isinstance(optimiser, list) else optimiser.state_dict()
-    state = {"model": model.state_dict(), "optimiser": kept, "mean": mean}
+    state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "mean": mean}
     torch.save({**state, "spent": spent, "step": step}, path.with_suffix(".part"))
     os.replace(path.with_suffix(".part"), path)
 

@@ -1,5 +1,5 @@
 """Numbers in, numbers out: sound files, resampling, spectra, mel, pitch, energy, loudness, voice activity.
 
-`sound`, `io`, `resample`, `mel_config`, `pitch` and `loudness` need numpy and no torch; `stft`, `mel` and `energy` are
-torch, because models are trained through them.
+`sound`, `io`, `resample`, `mel_config`, `pitch`, `loudness` and `dynamics` need numpy and no torch; `stft`, `mel` and
+`energy` are torch, because models are trained through them.
 """

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import os
 import zipfile
 import zlib
@@ -180,7 +181,7 @@ def read(file: BinaryIO, name: str) -> Trace:
             head = _head(archive, name)
             arrays = {key: _array(archive, key, about, name) for key, about in head.pop("arrays").items()}
             sounds = {key: _member_bytes(archive, f"sounds/{key}", MOST_BYTES) for key in head.pop("sounds")}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError, RuntimeError):
         raise UserError(f"{name}: not a trace that `aoide explain` wrote, or a damaged one") from None
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         if isinstance(error, UserError):

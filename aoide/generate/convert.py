@@ -143,7 +143,7 @@ def survey(source: Source, rate: int, hop: int, method: pitch.Method = "swift") 
     """
     starts = cuts(source, rate, hop)
     f0s, levels, length = [], [], 0
-    for part in _parts(source, rate, starts, round(AROUND * rate) // hop * hop):
+    for part in parts(source, rate, starts, round(AROUND * rate) // hop * hop):
         samples, length = part.samples, part.stop
         if not np.isfinite(samples).all():
             raise UserError("the sound holds NaN or infinity")
@@ -215,7 +215,7 @@ def joined(source: Source, starts: tuple[int, ...], rate: int, hop: int, work: W
     around = round(AROUND * rate) // hop * hop
     rise = np.linspace(0.0, 1.0, 2 * fade, dtype=np.float32)
     held = np.zeros(0, np.float32)  # the end of the part before, over which the next one fades in
-    for part in _parts(source, rate, starts, around):
+    for part in parts(source, rate, starts, around):
         padded = np.pad(part.samples, (0, -len(part.samples) % hop))
         made = work(padded, part.begin // hop)[: len(part.samples)]
         start = max(0, part.start - fade - part.begin)
@@ -229,7 +229,7 @@ def joined(source: Source, starts: tuple[int, ...], rate: int, hop: int, work: W
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Part:
+class Part:
     """A part of a source: from `start` to `stop`, with sound around it from `begin` on; all in samples."""
 
     samples: np.ndarray
@@ -239,7 +239,7 @@ class _Part:
     last: bool
 
 
-def _parts(source: Source, rate: int, starts: tuple[int, ...], around: int) -> Iterator[_Part]:
+def parts(source: Source, rate: int, starts: tuple[int, ...], around: int) -> Iterator[Part]:
     """The parts that begin at `starts`, each with `around` samples before and after where there are any."""
     blocks = source.blocks(rate)
     held, offset, ended = np.zeros(0, np.float32), 0, False
@@ -264,6 +264,6 @@ def _parts(source: Source, rate: int, starts: tuple[int, ...], around: int) -> I
         end = offset + len(held)
         if stop is None or stop >= end:
             if end > start:
-                yield _Part(held, offset, start, end, last=True)
+                yield Part(held, offset, start, end, last=True)
             return
-        yield _Part(held[: min(end, stop + around) - offset], offset, start, stop, last=False)
+        yield Part(held[: min(end, stop + around) - offset], offset, start, stop, last=False)

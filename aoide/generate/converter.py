@@ -31,7 +31,7 @@ from aoide.audio.sound import Sound
 from aoide.audio.spectrum import log_mel, transform, window_of
 from aoide.config import UserError, near
 from aoide.generate import retrieval as frames
-from aoide.generate.convert import Heard, Source, Task, Transpose, findings, joined, semitones, survey
+from aoide.generate.convert import Heard, Source, Task, Transpose, findings, joined, parts, semitones, survey
 from aoide.generate.packed import Packed, checked, open_graph, read, tags
 from aoide.generate.vocoder import Vocoder
 from aoide.voices import DEFAULT_VOCODER
@@ -225,22 +225,19 @@ class Converter:
         centres = [share * np.array(of.content) for share, of in zip(shares, targets, strict=True) if share]
         if heard.silent or not all(len(centre) for centre in centres):
             return None
-        total, frames = np.zeros(self.description.content), 0
-
-        def listen(samples: np.ndarray, first: int) -> np.ndarray:
-            nonlocal total, frames
-            loud = sounding(np.sqrt(np.square(samples.reshape(-1, self.mel.hop), dtype=np.float64).mean(1)), heard)
+        total, count, hop = np.zeros(self.description.content), 0, self.mel.hop
+        for part in parts(source, self.sample_rate, heard.starts, around=0):
+            samples = np.pad(part.samples, (0, -len(part.samples) % hop))
+            span = slice(part.start // hop, (part.start + len(samples)) // hop)
+            loud = sounding(heard.level[span], heard)
             if loud.any():
                 mel = np.maximum(log_mel(samples, self.mel) + np.float32(gain), np.float32(self.mel.silence))
-                total += self.content(mel, heard.f0_of(first, len(mel)).astype(np.float32))[loud].sum(0)
-                frames += int(loud.sum())
-            return samples
-
-        for _ in joined(source, heard.starts, self.sample_rate, self.mel.hop, listen):
-            if frames > ENOUGH * self.mel.frame_rate:
+                total += self.content(mel, heard.f0[span].astype(np.float32))[loud].sum(0)
+                count += int(loud.sum())
+            if count > ENOUGH * self.mel.frame_rate:
                 break
-        belief = frames / (frames + HALF * self.mel.frame_rate)
-        return np.asarray(belief * (np.sum(centres, axis=0) - total / max(1, frames)), np.float32)
+        belief = count / (count + HALF * self.mel.frame_rate)
+        return np.asarray(belief * (np.sum(centres, axis=0) - total / max(1, count)), np.float32)
 
     # -------------------------------------------------------------------------------------------------------------- mel
 
